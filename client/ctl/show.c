@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vfiodctl show: everything that is known of one device, group, IOMMU or lease.
+ */
+
+#include "client/ctl/names.h"
+#include "client/ctl/picture.h"
+#include "client/ctl/term.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+/* Whether what was typed means this object. */
+static bool means(json_object *object, const char *interface, const char *typed, const char *device)
+{
+	char id[24];
+
+	if (streq(prop_string(object, "Path"), typed))
+		return true;
+	if (streq(interface, IFACE_GROUP)) {
+		snprintf(id, sizeof(id), "%" PRId64, prop_int(object, "Id"));
+		return streq(typed, id) ||
+		       (strncmp(typed, "group:", 6) == 0 && streq(typed + 6, id));
+	}
+	if (streq(interface, IFACE_LEASE))
+		return streq(typed, prop_string(object, "Id")) ||
+		       streq(typed, prop_string(object, "Name")) ||
+		       (strncmp(typed, "lease:", 6) == 0 &&
+			streq(typed + 6, prop_string(object, "Id")));
+	return streq(device, prop_string(object, "Name"));
+}
+
+/* The first object that is meant, devices before groups before IOMMUs before leases. */
+static const char *find(const struct picture *picture, const char *typed, const char **interface)
+{
+	static const char *const interfaces[] = { IFACE_DEVICE, IFACE_GROUP, IFACE_IOMMU,
+						  IFACE_LEASE };
+	_cleanup_free_ char *device = device_argument(typed);
+
+	for (size_t i = 0; device && i < ARRAY_SIZE(interfaces); i++) {
+		json_object_object_foreach (picture->objects, path, all) {
+			json_object *object;
+
+			if (!json_object_object_get_ex(all, interfaces[i], &object) ||
+			    !means(object, interfaces[i], typed, device))
+				continue;
+			*interface = interfaces[i];
+			return path;
+		}
+	}
+	return NULL;
+}
+
+/* One value in words. New, or NULL when out of memory. */
+static char *value_text(const struct picture *picture, const char *name, json_object *value)
+{
+	_cleanup_strv_ char **items = NULL;
+	const char *s;
+	char *text;
+	int r = 0;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++) {
+			_cleanup_free_ char *item =
+				value_text(picture, name, json_object_array_get_idx(value, i));
+
+			r = item ? strv_extend(&items, item) : -ENOMEM;
+		}
+		return r < 0 ? NULL : strv_join(items, "  ");
+	}
+	if (json_object_is_type(value, json_type_boolean))
+		return strdup(json_object_get_boolean(value) ? "yes" : "no");
+	if (streq(name, "Vendor") || streq(name, "Product") || streq(name, "SubsystemVendor") ||
+	    streq(name, "SubsystemProduct"))
+		r = asprintf(&text, "%04" PRIx64, json_object_get_int64(value));
+	else if (streq(name, "Class"))
+		r = asprintf(&text, "%06" PRIx64, json_object_get_int64(value));
+	else if (streq(name, "ReservedRegions") && json_object_is_type(value, json_type_int))
+		r = asprintf(&text, "%#" PRIx64, json_object_get_uint64(value));
+	else if (json_object_is_type(value, json_type_string)) {
+		s = json_object_get_string(value);
+		if (streq(s, "/"))
+			return strdup("");
+		return strdup(strncmp(s, "/org/vfiod1/", 12) == 0 ? picture_label(picture, s) : s);
+	} else
+		return strdup(
+			json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE));
+	return r < 0 ? NULL : text;
+}
+
+/* Owner and Since are numbers that mean something else to people. */
+static char *special_text(const char *name, json_object *value)
+{
+	time_t seconds;
+	struct tm tm;
+	char text[64];
+
+	if (streq(name, "Owner"))
+		return user_name((uid_t)json_object_get_int64(value));
+	seconds = (time_t)(json_object_get_uint64(value) / 1000000);
+	if (!localtime_r(&seconds, &tm) || strftime(text, sizeof(text), "%F %T %Z", &tm) == 0)
+		return strdup("?");
+	return strdup(text);
+}
+
+#define LABEL_WIDTH 18
+
+static int print_property(const struct ctl *ctl, const struct picture *picture, const char *name,
+			  json_object *value)
+{
+	_cleanup_(line_done) struct line line = {};
+	_cleanup_free_ char *text = NULL;
+
+	text = streq(name, "Owner") || streq(name, "Since") ? special_text(name, value)
+							    : value_text(picture, name, value);
+	if (!text)
+		return -ENOMEM;
+	line_add(&line, STYLE_DIM, "%*s  ", LABEL_WIDTH, name);
+	line_add(&line, streq(name, "State") ? style_of_state(text) : STYLE_PLAIN, "%s",
+		 text[0] ? text : "-");
+	return line_print(ctl, &line);
+}
+
+static bool is_list_of_rows(json_object *value)
+{
+	return json_object_is_type(value, json_type_array) && json_object_array_length(value) > 0 &&
+	       json_object_is_type(json_object_array_get_idx(value, 0), json_type_array);
+}
+
+/* A property that is a list of tuples, or a dictionary, gets a line for each of them. */
+static int print_properties(const struct ctl *ctl, const struct picture *picture,
+			    json_object *object)
+{
+	int r = 0;
+
+	json_object_object_foreach (object, name, value) {
+		if (r < 0 || streq(name, "Path"))
+			continue;
+		if (is_list_of_rows(value)) {
+			for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++)
+				r = print_property(ctl, picture, name,
+						   json_object_array_get_idx(value, i));
+			continue;
+		}
+		r = print_property(ctl, picture, name, value);
+	}
+	return r;
+}
+
+static int show_one(struct ctl *ctl, const struct picture *picture, const char *typed)
+{
+	_cleanup_json_ json_object *object = NULL;
+	const char *interface, *path;
+	int r;
+
+	path = find(picture, typed, &interface);
+	if (!path)
+		return ctl_say(EXIT_NOT_FOUND,
+			       "There is no device, group, IOMMU or lease \"%s\": "
+			       "\"vfiodctl tree\" shows what there is.",
+			       typed);
+	r = picture_read_one(ctl, path, interface, &object);
+	if (r != EXIT_OK)
+		return r;
+	if (ctl->json != JSON_OFF)
+		return ctl_print_json(ctl, object);
+	r = print_properties(ctl, picture, object);
+	return r < 0 ? ctl_fail(NULL, r) : EXIT_OK;
+}
+
+int verb_show(struct ctl *ctl, int argc, char *argv[])
+{
+	static const struct option options[] = { COMMON_OPTIONS, {} };
+	_cleanup_(picture_done) struct picture picture = {};
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		r = ctl_common_option(ctl, c, argv[0]);
+		if (r >= 0)
+			return r;
+	}
+	if (optind == argc) {
+		usage_verb(stderr, argv[0]);
+		return EXIT_USAGE;
+	}
+	r = picture_read(ctl, &picture);
+	for (int i = optind; r == EXIT_OK && i < argc; i++) {
+		if (i > optind && ctl->json == JSON_OFF)
+			putchar('\n');
+		r = show_one(ctl, &picture, argv[i]);
+	}
+	return r;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of judge.h. */
+
+#include "daemon/bus/judge.h"
+
+struct judge {
+	struct manager *manager;
+	const struct request *ask;
+	judge_fn done;
+	void *userdata;
+	struct decision *decision;
+	struct inspection *inspection;
+	struct inspected *items; /* the inspection's */
+	size_t n;
+};
+
+const struct decision *judge_decision(const struct judge *judge)
+{
+	return judge->decision;
+}
+
+const struct inspected *judge_found(const struct judge *judge, const char *device)
+{
+	for (size_t i = 0; i < judge->n; i++)
+		if (streq(judge->items[i].device, device))
+			return &judge->items[i];
+	return NULL;
+}
+
+struct judge *judge_free(struct judge *judge)
+{
+	if (!judge)
+		return NULL;
+	inspection_free(judge->inspection);
+	decision_free(judge->decision);
+	free(judge);
+	return NULL;
+}
+
+static int decide_anew(struct judge *judge)
+{
+	judge->decision = decision_free(judge->decision);
+	return manager_decide(judge->manager, judge->ask, &judge->decision);
+}
+
+/* The worker's view against the topology's: an event may be on its way to us still. */
+static int reconcile(struct manager *manager, struct inspected *item)
+{
+	const struct device *device = topology_device(&manager->topology, item->device);
+
+	if (device && streq0(device->driver, item->driver))
+		return 0;
+	if (scan_one(&manager->scanner, device ? device->subsystem : "pci", item->device) < 0)
+		return 1;
+	device = topology_device(&manager->topology, item->device);
+	return device && streq0(device->driver, item->driver) ? 0 : 1;
+}
+
+static int take_uses(struct manager *manager, struct inspected *item)
+{
+	struct device *device = topology_device(&manager->topology, item->device);
+	struct use_list uses = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < item->uses.n; i++)
+		r = use_list_add(&uses, item->uses.items[i].kind, "%s", item->uses.items[i].text);
+	if (r < 0) {
+		use_list_done(&uses);
+		return r;
+	}
+	return device_take_uses(device, &uses);
+}
+
+static int take_in(struct judge *judge)
+{
+	for (size_t i = 0; i < judge->n; i++) {
+		struct inspected *item = &judge->items[i];
+		int r;
+
+		if (item->error == ENOENT || item->error == ENODEV)
+			return 1;
+		if (item->error)
+			return -item->error;
+		r = reconcile(judge->manager, item);
+		if (r != 0)
+			return r;
+		r = take_uses(judge->manager, item);
+		if (r < 0)
+			return r;
+	}
+	return decide_anew(judge);
+}
+
+static void on_inspected(struct inspection *inspection, int r, struct inspected *items, size_t n,
+			 void *userdata)
+{
+	struct judge *judge = userdata;
+
+	judge->items = items;
+	judge->n = n;
+	if (r >= 0)
+		r = take_in(judge);
+	judge->done(judge, r, judge->userdata);
+}
+
+static int devices_to_look_at(struct judge *judge, char ***devices)
+{
+	for (size_t i = 0; i < judge->decision->n_verdicts; i++) {
+		const struct verdict *v = &judge->decision->verdicts[i];
+		int r;
+
+		if (v->action == ACTION_NONE ||
+		    engine_clean(&judge->manager->engine, v->device, v->identity))
+			continue;
+		r = strv_extend(devices, v->device);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int begin(struct judge *judge)
+{
+	struct manager *manager = judge->manager;
+	_cleanup_strv_ char **devices = NULL;
+	int r;
+
+	r = decide_anew(judge);
+	if (r < 0)
+		return r;
+	if (!judge->decision->allowed)
+		return 1;
+	r = devices_to_look_at(judge, &devices);
+	if (r < 0)
+		return r;
+	if (!devices)
+		return 1;
+	return inspect_start(manager->event, &manager->host, devices, true, on_inspected, judge,
+			     &judge->inspection);
+}
+
+int judge_start(struct manager *manager, const struct request *ask, judge_fn done, void *userdata,
+		struct judge **ret)
+{
+	_cleanup_(judge_freep) struct judge *judge = calloc(1, sizeof(*judge));
+	int r;
+
+	if (!judge)
+		return -ENOMEM;
+	judge->manager = manager;
+	judge->ask = ask;
+	judge->done = done;
+	judge->userdata = userdata;
+	r = begin(judge);
+	if (r < 0)
+		return r;
+	*ret = STEAL(judge);
+	return r;
+}

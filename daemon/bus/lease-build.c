@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of lease-build.h. */
+
+#include "daemon/bus/lease-build.h"
+
+#include "daemon/bus/bus.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+static int new_id(char id[17])
+{
+	uint64_t n;
+
+	if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n))
+		return -errno;
+	snprintf(id, 17, "%016" PRIx64, n);
+	return 0;
+}
+
+static uint64_t now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* What it had: from the worker's look, or from the record of its last cycle. */
+static int fill_saved(struct manager *manager, const struct judge *judge, const struct verdict *v,
+		      struct lease_device *d)
+{
+	const struct inspected *found = judge_found(judge, v->device);
+	const struct clean_device *clean;
+	int r;
+
+	if (found) {
+		d->saved_bus_master = found->bus_master;
+		r = free_and_strdup(&d->saved_driver, found->driver);
+		return r < 0 ? r : free_and_strdup(&d->saved_override, found->override);
+	}
+	clean = engine_clean(&manager->engine, v->device, v->identity);
+	if (!clean)
+		return v->action == ACTION_NONE ? free_and_strdup(&d->saved_driver, v->host_driver)
+						: 1;
+	r = free_and_strdup(&d->saved_driver, clean->driver);
+	return r < 0 ? r : free_and_strdup(&d->saved_override, clean->override);
+}
+
+static int fill_device(struct manager *manager, const struct judge *judge, const struct verdict *v,
+		       struct lease *lease)
+{
+	const struct device *device = topology_device(&manager->topology, v->device);
+	struct lease_device *d;
+	int r;
+
+	if (!device || !device->group || device->identity != v->identity)
+		return 1;
+	r = lease_add_group(lease, device->group->id, device->group->generation);
+	if (r < 0)
+		return r;
+	d = lease_add_device(lease, v->device);
+	if (!d)
+		return -ENOMEM;
+	d->identity = device->identity;
+	d->vendor = device->vendor;
+	d->product = device->product;
+	d->subvendor = device->subvendor;
+	d->subproduct = device->subproduct;
+	d->group = device->group_id;
+	d->bridge = device->bridge;
+	d->left = v->action == ACTION_NONE;
+	d->state = v->action == ACTION_GRANT ? DEVICE_GRANTED
+		   : d->left		     ? DEVICE_HOST
+					     : DEVICE_WITHHELD;
+	r = free_and_strdup(&d->syspath, device->syspath);
+	if (r >= 0)
+		r = free_and_strdup(&d->rule, v->rule);
+	if (r >= 0)
+		r = free_and_strdup(&d->target_driver,
+				    v->action == ACTION_PARK_NONE ? NULL : v->target_driver);
+	return r < 0 ? r : fill_saved(manager, judge, v, d);
+}
+
+static int fill_lease(struct manager *manager, const struct bus_request *request,
+		      const struct creds *creds, const struct decision *decision,
+		      struct lease *lease)
+{
+	int r;
+
+	lease->owner = request->owner_given ? request->owner : creds->uid;
+	lease->mode = decision->mode;
+	lease->state = LEASE_PREPARING;
+	lease->persist = request->persist;
+	lease->shared = request->shared;
+	lease->attach = request->attach;
+	lease->device_fds = request->device_fds;
+	lease->park = decision->park;
+	lease->revoke = decision->revoke;
+	lease->memlock = request->memlock;
+	lease->since_usec = now_usec();
+	lease->acquirer = creds->uid;
+	r = free_and_strdup(&lease->name, request->name);
+	if (r >= 0)
+		r = free_and_strdup(&lease->connection, creds->name);
+	if (r >= 0)
+		r = free_and_strdup(&lease->bus_id, bus_id(manager->bus));
+	if (r >= 0)
+		r = free_and_strdup(&lease->unit, creds->unit_known ? creds->unit : NULL);
+	return r;
+}
+
+static unsigned int waived_by(const struct policy *policy, const char *rule)
+{
+	for (size_t i = 0; rule && policy && i < policy->n_rules; i++)
+		if (streq(policy->rules[i].id, rule))
+			return policy->rules[i].waive;
+	return 0;
+}
+
+int lease_build(struct manager *manager, const struct bus_request *request,
+		const struct creds *creds, const struct judge *judge, struct lease **ret,
+		unsigned int **waive)
+{
+	const struct decision *decision = judge_decision(judge);
+	_cleanup_(lease_freep) struct lease *lease = NULL;
+	char id[17];
+	int r;
+
+	r = new_id(id);
+	if (r < 0)
+		return r;
+	lease = lease_new(id);
+	if (!lease)
+		return -ENOMEM;
+	r = fill_lease(manager, request, creds, decision, lease);
+	for (size_t i = 0; r == 0 && i < decision->n_verdicts; i++)
+		r = fill_device(manager, judge, &decision->verdicts[i], lease);
+	if (r != 0)
+		return r;
+	*waive = calloc(lease->n_devices + 1, sizeof(**waive));
+	if (!*waive)
+		return -ENOMEM;
+	for (size_t i = 0; i < lease->n_devices; i++)
+		(*waive)[i] = waived_by(manager->policy, lease->devices[i].rule);
+	*ret = STEAL(lease);
+	return 0;
+}

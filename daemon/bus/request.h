@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a client asks for: the arguments of Acquire and Explain, checked and owned. */
+
+#include "daemon/bus/creds.h"
+#include "daemon/manager.h"
+
+#define REQUEST_STRING_MAX 256 /* bytes of a device's name or path */
+#define REQUEST_NAME_MAX   64  /* bytes of a lease's label */
+
+struct bus_request {
+	char **devices;
+	char **withhold;
+	enum mode mode;
+	char *name;
+	int lifeline; /* a duplicate; -EBADF: none */
+	bool persist;
+	bool shared;
+	bool owner_given;
+	uid_t owner;
+	bool attach;
+	bool device_fds;
+	uint64_t memlock;
+	struct expect *expect;
+	size_t n_expect;
+	bool interactive;
+
+	/* Explain, by root: for somebody else */
+	bool subject_given;
+	uid_t uid;
+	gid_t *gids;
+	size_t n_gids;
+	char *unit;
+};
+
+/*
+ * Reads "asa{sv}" from a message. explain: the options of Explain (no lifeline). Object paths of
+ * devices become names. 0 and a request of the caller, or an error set (BadOption, InvalidArgs,
+ * NoSuchDevice).
+ */
+int bus_request_read(sd_bus_message *m, bool explain, struct bus_request **request,
+		     sd_bus_error *error);
+struct bus_request *bus_request_free(struct bus_request *request);
+DEFINE_CLEANUP(struct bus_request *, bus_request_free)
+
+/* The question for decide(): borrows from both. */
+struct request bus_request_ask(const struct bus_request *request, const struct creds *creds);

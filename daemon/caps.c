@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of caps.h: the table, and its enforcement with libcap-ng. */
+
+#include "daemon/caps.h"
+
+#include "daemon/util/log.h"
+
+#include <cap-ng.h>
+#include <sys/prctl.h>
+
+/*
+ * vfiod runs as root, so what root owns (sysfs, VFIO's nodes, its journal) needs none of these. A
+ * node that a udev rule opened to a group is root's still. One that a rule gave to another owner
+ * would take CAP_CHOWN and CAP_FOWNER, for all files there are: such a claim is refused instead.
+ * Whoever adds one: the unit and vfiod(8) must say it too.
+ */
+const struct cap_use caps_table[] = {
+	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
+	  "enters /proc/PID/fd of other users, to see which host nodes are open and who still has "
+	  "a device" },
+	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
+	  "reads the links in /proc/PID/fd of other users, for the same two questions" },
+	{ CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",
+	  "raises RLIMIT_MEMLOCK of a client, and sets an iommufd to account locked memory per "
+	  "process" },
+};
+const size_t caps_table_n = ARRAY_SIZE(caps_table);
+
+#define CAP_LIMIT 64 /* as many as the kernel's interface can have */
+
+static bool in_table(unsigned int cap)
+{
+	for (size_t i = 0; i < caps_table_n; i++)
+		if (caps_table[i].cap == cap)
+			return true;
+	return false;
+}
+
+/* A capability of the process, in any of the sets. */
+static bool has(capng_type_t set, unsigned int cap)
+{
+	return capng_have_capability(set, cap) > 0;
+}
+
+/* Dropping from the bounding set needs CAP_SETPCAP, which the unit does not leave us: it has
+ * dropped them already. */
+static bool bounding_too_large(void)
+{
+	for (unsigned int cap = 0; cap < CAP_LIMIT; cap++)
+		if (has(CAPNG_BOUNDING_SET, cap) && !in_table(cap))
+			return true;
+	return false;
+}
+
+static int apply(uint64_t kept)
+{
+	int select = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
+	int r;
+
+	if (bounding_too_large())
+		select |= CAPNG_SELECT_BOUNDS;
+	capng_clear(CAPNG_SELECT_ALL);
+	for (size_t i = 0; i < caps_table_n; i++)
+		if (kept & (UINT64_C(1) << caps_table[i].cap))
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+				     caps_table[i].cap);
+	r = capng_apply((capng_select_t)select);
+	if (r < 0) {
+		log_error("Capabilities cannot be dropped (libcap-ng: %d)", r);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* A success code is not evidence. */
+static int verify(uint64_t kept)
+{
+	int r = 0;
+
+	if (capng_get_caps_process() < 0)
+		return -EIO;
+	for (unsigned int cap = 0; cap < CAP_LIMIT; cap++) {
+		bool want = kept & (UINT64_C(1) << cap);
+
+		if (has(CAPNG_EFFECTIVE, cap) != want || has(CAPNG_PERMITTED, cap) != want ||
+		    has(CAPNG_INHERITABLE, cap) || has(CAPNG_AMBIENT, cap) ||
+		    (has(CAPNG_BOUNDING_SET, cap) && !in_table(cap))) {
+			const char *name = capng_capability_to_name(cap);
+
+			log_error("Capability %s (%u) is not as it was set", name ? name : "?",
+				  cap);
+			r = -EPERM;
+		}
+	}
+	return r;
+}
+
+int caps_drop(void)
+{
+	uint64_t kept = 0;
+	int r;
+
+	if (geteuid() != 0) {
+		log_warning("Not root: nothing to drop, and no device can be taken");
+		return -EPERM;
+	}
+	if (capng_get_caps_process() < 0)
+		return -EIO;
+	for (size_t i = 0; i < caps_table_n; i++) {
+		if (has(CAPNG_PERMITTED, caps_table[i].cap))
+			kept |= UINT64_C(1) << caps_table[i].cap;
+		else
+			log_warning("%s is missing: vfiod %s, and cannot here", caps_table[i].name,
+				    caps_table[i].why);
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	r = apply(kept);
+	return r < 0 ? r : verify(kept);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* preparing → leased: journal, worker, durable, told. */
+
+#include "daemon/lease/run.h"
+
+void claim_finish(struct lease_run *run)
+{
+	claim_done_fn done = run->claim_done;
+
+	run->claim_done = NULL;
+	if (done)
+		done(run->lease, run->failure.error ? &run->failure : NULL, run->claim_userdata);
+}
+
+/* What a failed step means to the client. */
+static void step_failure(struct lease_run *run, const struct step *step,
+			 const struct step_report *report)
+{
+	const char *device = step->device ? step->device : "?";
+	const char *what = report->text[0] ? report->text : strerror(report->error);
+
+	switch (step->kind) {
+	case STEP_CHECK:
+		if (report->error == EBUSY)
+			failure_set(&run->failure, "DeviceInUse",
+				    "%s came into use: %s; stop that use, or have a rule waive it",
+				    device, what);
+		else
+			failure_set(&run->failure, "GroupChanged",
+				    "%s changed under the request: %s; ask again", device, what);
+		return;
+	case STEP_NODE_CLEAN:
+		failure_set(&run->failure, "DriverFailed", "%s: %s", device, what);
+		return;
+	case STEP_INSPECT:
+	case STEP_OVERRIDE:
+	case STEP_UNBIND:
+	case STEP_UNBIND_VFIO:
+	case STEP_SETTLE:
+	case STEP_PROBE:
+	case STEP_VERIFY:
+	case STEP_QUIET:
+	case STEP_NODE_GRANT:
+	case STEP_NODE_REVOKE:
+	case STEP_IDENTITY:
+		failure_set(&run->failure, "DriverFailed",
+			    "%s: step %s failed: %s; the devices go back to their drivers, see the "
+			    "kernel log for the driver's own words",
+			    device, step_kind_to_string(step->kind), what);
+		return;
+	case STEP_KIND_MAX:
+	case STEP_KIND_INVALID:
+		break;
+	}
+}
+
+static void on_report(const struct step *step, const struct step_report *report, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	if (report->event != STEP_FAILED)
+		return;
+	run_log_step(run, step, report);
+	step_failure(run, step, report);
+}
+
+static void become_leased(struct lease_run *run)
+{
+	int r = run_set_state(run, LEASE_LEASED);
+
+	if (r < 0) {
+		failure_set(&run->failure, "DriverFailed",
+			    "the journal of the lease cannot be written: %s; free space below "
+			    "/run and ask again",
+			    strerror(-r));
+		release_rollback(run);
+		return;
+	}
+	claim_finish(run);
+}
+
+static void on_done(int result, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	run->worker = worker_free(run->worker);
+	if (run->abandoned)
+		failure_set(&run->failure, "TimedOut", "the caller went away");
+	else if (run->lifeline_over)
+		failure_set(&run->failure, "BadOption", "the lifeline ended during the claim");
+	else if (result != 0)
+		failure_set(&run->failure, "DriverFailed", "the worker died");
+	if (run->failure.error)
+		release_rollback(run);
+	else
+		become_leased(run);
+}
+
+static const struct worker_ops claim_worker_ops = { .report = on_report, .done = on_done };
+
+static int start(struct lease_run *run, const unsigned int *waive)
+{
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	int r;
+
+	r = plan_claim(run->lease, waive, &plan);
+	if (r < 0)
+		return r;
+	return run_worker(run, &plan, &claim_worker_ops);
+}
+
+/* Nothing was begun: the lease becomes the caller's again. */
+static int undo(struct lease_run *run, int error)
+{
+	struct engine *engine = run->engine;
+
+	journal_remove(&engine->journal, run->lease->id);
+	ledger_remove(engine->ledger, run->lease);
+	run_free(run);
+	return error;
+}
+
+int engine_claim(struct engine *engine, struct lease *lease, const unsigned int *waive,
+		 int lifeline, claim_done_fn done, void *userdata)
+{
+	struct lease_run *run;
+	int r;
+
+	r = ledger_add(engine->ledger, lease);
+	if (r != 0) {
+		fd_close(lifeline);
+		return r;
+	}
+	run = run_new(engine, lease);
+	if (!run) {
+		fd_close(lifeline);
+		ledger_remove(engine->ledger, lease);
+		return -ENOMEM;
+	}
+	run->lifeline = lifeline;
+	run->lock = journal_lock(&engine->journal, lease->id);
+	if (run->lock < 0)
+		return undo(run, run->lock);
+	r = watch_lifeline(run);
+	if (r >= 0)
+		r = journal_write(&engine->journal, lease);
+	if (r < 0)
+		return undo(run, r);
+	run->claim_done = done;
+	run->claim_userdata = userdata;
+	if (clean_lease(engine, lease)) {
+		run_changed(run);
+		become_leased(run);
+		return 0;
+	}
+	r = start(run, waive);
+	if (r < 0)
+		return undo(run, r);
+	run_changed(run);
+	return 0;
+}
+
+void engine_abandon_claim(struct engine *engine, struct lease *lease)
+{
+	struct lease_run *run = lease_run(lease);
+
+	run->claim_done = NULL;
+	run->abandoned = true;
+	if (lease->state == LEASE_PREPARING && run->worker)
+		worker_stop(run->worker);
+}

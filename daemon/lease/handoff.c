@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of handoff.h. What is sent is in vfio/grant.c. */
+
+#include "daemon/lease/handoff.h"
+
+#include "daemon/lease/holders.h"
+#include "daemon/util/child.h"
+#include "daemon/util/log.h"
+#include "daemon/vfio/grant.h"
+#include "policy/decide.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum handoff_state {
+	HANDOFF_WAITING, /* for the client's byte */
+	HANDOFF_SENDING, /* a child opens and sends */
+	HANDOFF_OVER,    /* only its client's end is still open somewhere */
+};
+
+struct handoff {
+	struct handoffs *owner;
+	struct handoff *next;
+	const struct lease *lease; /* NULL once it is over */
+	uid_t uid;
+	bool fresh;
+	enum handoff_state state;
+	int sock;
+	sd_event_source *io;
+	sd_event_source *timer;
+	struct child *child;
+	void (*gone)(void *userdata);
+	void *gone_userdata;
+};
+
+void handoffs_init(struct handoffs *handoffs, sd_event *event, const struct host *host)
+{
+	*handoffs = (struct handoffs){ .event = event, .host = host };
+}
+
+static void handoff_free(struct handoff *handoff)
+{
+	struct handoff **p = &handoff->owner->list;
+
+	while (*p && *p != handoff)
+		p = &(*p)->next;
+	if (*p)
+		*p = handoff->next;
+	sd_event_source_disable_unref(handoff->io);
+	sd_event_source_disable_unref(handoff->timer);
+	child_free(handoff->child);
+	fd_close(handoff->sock);
+	free(handoff);
+}
+
+void handoffs_done(struct handoffs *handoffs)
+{
+	while (handoffs->list) {
+		if (handoffs->list->child)
+			child_kill(handoffs->list->child, SIGKILL);
+		handoff_free(handoffs->list);
+	}
+}
+
+/* It gives nothing any more, but counts until the other end is closed. */
+static void handoff_over(struct handoff *handoff)
+{
+	handoff->state = HANDOFF_OVER;
+	handoff->lease = NULL;
+	handoff->timer = sd_event_source_disable_unref(handoff->timer);
+	handoff->child = child_free(handoff->child);
+	/* EPOLLHUP is reported whatever is asked for. */
+	if (sd_event_source_set_io_events(handoff->io, 0) < 0 ||
+	    sd_event_source_set_enabled(handoff->io, SD_EVENT_ON) < 0)
+		handoff_free(handoff);
+}
+
+static void send_error(int sock, const char *error, const char *text)
+{
+	char message[512];
+	int k = snprintf(message, sizeof(message), "error %s %s", error, text);
+
+	if (k > 0)
+		(void)send(sock, message, (size_t)k < sizeof(message) ? (size_t)k : sizeof(message) - 1,
+			   MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* In the child. True: somebody has fds of the lease, and the client was told. */
+static bool refuse_if_held(const struct handoff *handoff, int sock)
+{
+	struct lease_holder *holders = NULL;
+	char text[256];
+	size_t n = 0;
+
+	if (!handoff->fresh)
+		return false;
+	if (holders_find(handoff->owner->host, handoff->lease, &holders, &n) < 0 || n == 0)
+		return false;
+	snprintf(text, sizeof(text),
+		 "process %d (%s) still has the lease's fds open; end it, or let it close them, "
+		 "and ask again",
+		 (int)holders[0].pid, holders[0].command ? holders[0].command : "?");
+	send_error(sock, "GroupBusy", text);
+	holders_free(holders, n);
+	return true;
+}
+
+static int grant_main(int sock, void *userdata)
+{
+	struct handoff *handoff = userdata;
+	const struct lease *lease = handoff->lease;
+	uint32_t groups[REQUEST_GROUPS_MAX];
+	_cleanup_free_ char **devices = calloc(lease->n_devices + 1, sizeof(char *));
+	struct grant grant = {
+		.mode = lease->mode,
+		.attach = lease->attach,
+		.device_fds = lease->device_fds,
+		.groups = groups,
+		.devices = devices,
+	};
+	size_t n = 0;
+
+	if (!devices)
+		return 1;
+	for (size_t i = 0; i < lease->n_groups && i < REQUEST_GROUPS_MAX; i++)
+		groups[grant.n_groups++] = lease->groups[i].id;
+	for (size_t i = 0; i < lease->n_devices; i++)
+		if (lease->devices[i].state == DEVICE_GRANTED)
+			devices[n++] = lease->devices[i].name;
+	if (refuse_if_held(handoff, handoff->sock))
+		return 1;
+	return grant_send(handoff->owner->host, &grant, handoff->sock, HANDOFF_SEND_USEC) < 0;
+}
+
+static void on_child_exited(struct child *child, int status, void *userdata)
+{
+	struct handoff *handoff = userdata;
+	void (*gone)(void *) = handoff->gone;
+	void *gone_userdata = handoff->gone_userdata;
+	struct handoffs *owner = handoff->owner;
+	const struct lease *lease = handoff->lease;
+
+	if (status != 0 && !gone)
+		log_warning("the handoff of lease %s ended without handing everything over",
+			    lease ? lease->id : "?");
+	handoff_free(handoff);
+	if (!gone)
+		return;
+	for (struct handoff *h = owner->list; h; h = h->next)
+		if (h->lease == lease && h->child)
+			return;
+	gone(gone_userdata);
+}
+
+static const struct child_ops grant_child_ops = {
+	.name = "vfiod-handoff",
+	.main = grant_main,
+	.exited = on_child_exited,
+};
+
+static void start_sending(struct handoff *handoff)
+{
+	const struct host *host = handoff->owner->host;
+	const int keep[] = { host->sys, host->dev, host->proc, handoff->sock };
+	int r;
+
+	handoff->timer = sd_event_source_disable_unref(handoff->timer);
+	sd_event_source_set_enabled(handoff->io, SD_EVENT_OFF);
+	r = child_spawn(handoff->owner->event, &grant_child_ops, keep, ARRAY_SIZE(keep), handoff,
+			&handoff->child);
+	if (r < 0) {
+		send_error(handoff->sock, "DriverFailed",
+			   "the daemon could not start a process for the handoff; try GetFds later");
+		handoff_free(handoff);
+		return;
+	}
+	handoff->state = HANDOFF_SENDING;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct handoff *handoff = userdata;
+	char byte;
+	ssize_t k;
+
+	if (handoff->state == HANDOFF_OVER || !(revents & EPOLLIN)) {
+		handoff_free(handoff);
+		return 0;
+	}
+	k = recv(fd, &byte, 1, MSG_DONTWAIT);
+	if (k < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (k <= 0)
+		handoff_free(handoff);
+	else
+		start_sending(handoff);
+	return 0;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct handoff *handoff = userdata;
+
+	send_error(handoff->sock, "TimedOut",
+		   "no byte came within 10 s; the lease stands: call GetFds for another handoff");
+	shutdown(handoff->sock, SHUT_RD);
+	handoff_over(handoff);
+	return 0;
+}
+
+static bool quota_reached(const struct handoffs *handoffs, uid_t uid)
+{
+	size_t all = 0, own = 0;
+
+	for (const struct handoff *h = handoffs->list; h; h = h->next) {
+		all++;
+		own += h->uid == uid;
+	}
+	return all >= HANDOFFS_MAX || own >= HANDOFFS_PER_UID;
+}
+
+static int handoff_watch(struct handoff *handoff)
+{
+	sd_event *event = handoff->owner->event;
+	int r = sd_event_add_io(event, &handoff->io, handoff->sock, EPOLLIN, on_io, handoff);
+
+	if (r < 0)
+		return r;
+	return sd_event_add_time_relative(event, &handoff->timer, CLOCK_MONOTONIC,
+					  HANDOFF_WAIT_USEC, 100 * 1000, on_timeout, handoff);
+}
+
+int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid, bool fresh,
+		int *client)
+{
+	struct handoff *handoff;
+	int pair[2], r;
+
+	if (quota_reached(handoffs, uid))
+		return HANDOFF_QUOTA;
+	handoff = calloc(1, sizeof(*handoff));
+	if (!handoff)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		r = -errno;
+		free(handoff);
+		return r;
+	}
+	handoff->owner = handoffs;
+	handoff->lease = lease;
+	handoff->uid = uid;
+	handoff->fresh = fresh;
+	handoff->sock = pair[0];
+	handoff->next = handoffs->list;
+	handoffs->list = handoff;
+	r = handoff_watch(handoff);
+	if (r < 0) {
+		handoff_free(handoff);
+		fd_close(pair[1]);
+		return r;
+	}
+	*client = pair[1];
+	return 0;
+}
+
+void handoffs_end(struct handoffs *handoffs, const struct lease *lease,
+		  void (*gone)(void *userdata), void *userdata)
+{
+	bool wait = false;
+
+	for (struct handoff *h = handoffs->list, *next; h; h = next) {
+		next = h->next;
+		if (h->lease != lease)
+			continue;
+		if (h->child) {
+			h->gone = gone;
+			h->gone_userdata = userdata;
+			child_kill(h->child, SIGKILL);
+			wait = true;
+		} else {
+			send_error(h->sock, "NoSuchLease", "the lease has ended");
+			shutdown(h->sock, SHUT_RD);
+			handoff_over(h);
+		}
+	}
+	if (!wait)
+		gone(userdata);
+}
+
+void handoffs_forget(struct handoffs *handoffs, const struct lease *lease)
+{
+	for (struct handoff *h = handoffs->list; h; h = h->next)
+		if (h->lease == lease) {
+			h->lease = NULL;
+			h->gone = NULL;
+		}
+}

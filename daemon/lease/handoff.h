@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The handoff: the socket that a reply carries instead of fds. It waits for the client's byte, and
+ * then a child of its own opens what the lease grants and sends it.
+ *
+ * A handoff counts against its limits until the client's end is closed, even when its time is
+ * over: an unread reply keeps one of the 64 fds that dbus-daemon lets this service have under way.
+ */
+
+#include "daemon/sysfs/host.h"
+#include "policy/ledger.h"
+
+#include <systemd/sd-event.h>
+
+#define HANDOFFS_PER_UID  8
+#define HANDOFFS_MAX	  32
+#define HANDOFF_WAIT_USEC (10 * 1000 * 1000ULL) /* for the client's byte */
+#define HANDOFF_SEND_USEC (10 * 1000 * 1000ULL) /* for the client to take each fd */
+
+struct handoff;
+
+struct handoffs {
+	sd_event *event;
+	const struct host *host;
+	struct handoff *list;
+};
+
+void handoffs_init(struct handoffs *handoffs, sd_event *event, const struct host *host);
+void handoffs_done(struct handoffs *handoffs);
+
+enum { HANDOFF_QUOTA = 1 };
+
+/*
+ * Makes one for a lease; *client is the client's end, the caller's. fresh: the client had fds
+ * before, so a holder that still has them open is an error (GroupBusy). 0, HANDOFF_QUOTA, -errno.
+ */
+int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid, bool fresh,
+		int *client);
+
+/*
+ * Ends every handoff of a lease: those that wait are closed, children that send are killed. Calls
+ * `gone` when the last of its children has ended (maybe at once): from then on no process of vfiod
+ * has or will have an fd of the lease.
+ */
+void handoffs_end(struct handoffs *handoffs, const struct lease *lease,
+		  void (*gone)(void *userdata), void *userdata);
+/* The lease's memory goes away: no callback for it any more. */
+void handoffs_forget(struct handoffs *handoffs, const struct lease *lease);

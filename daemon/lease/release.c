@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * draining → restoring → home. Nothing is given back before every unbind of the whole lease has
+ * returned (I5): the kernel finishes one only when the device's last fd is gone.
+ */
+
+#include "daemon/lease/run.h"
+#include "daemon/util/log.h"
+#include "daemon/util/messages.h"
+
+#include <time.h>
+
+#define RETRY_USEC (5 * 1000 * 1000ULL)
+
+static void retry_drain_later(struct lease_run *run);
+
+/* ---- home */
+
+static void go_home(struct lease_run *run)
+{
+	struct engine *engine = run->engine;
+	struct lease *lease = run->lease;
+	int r;
+
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+		const struct device *now = topology_device(engine->topology, d->name);
+
+		if (now && !d->left && d->saved_driver && driver_is_vfio(d->saved_driver, NULL))
+			clean_add(engine, d, now->identity);
+	}
+	r = journal_remove(&engine->journal, lease->id);
+	if (r < 0)
+		log_error("journal of lease %s cannot be removed: %s", lease->id, strerror(-r));
+	log_record(MESSAGE_HOME, LOG_INFO,
+		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
+		   "Lease %s: every device is home", lease->id);
+	claim_finish(run);
+	ledger_remove(engine->ledger, lease);
+	engine->ops->removed(lease, engine->userdata);
+	run_free(run);
+	lease_free(lease);
+}
+
+/* ---- restoring */
+
+static void on_restore_report(const struct step *step, const struct step_report *report,
+			      void *userdata)
+{
+	struct lease_run *run = userdata;
+	struct lease_device *d;
+
+	if (report->event != STEP_FAILED || !step->device)
+		return;
+	run->worker_bad = true;
+	d = lease_device(run->lease, step->device);
+	if (d)
+		free_and_asprintf(&d->error, "%s: %s", step_kind_to_string(step->kind),
+				  report->text[0] ? report->text : strerror(report->error));
+	run_log_step(run, step, report);
+}
+
+static void restore_failed(struct lease_run *run)
+{
+	run_force_state(run, LEASE_FAILED);
+	log_record(MESSAGE_FAILED, LOG_ERR, LOG_FIELDS({ FIELD_LEASE, run->lease->id }),
+		   "Lease %s: not every device came home; see its devices' errors, mend the cause "
+		   "and call Restore",
+		   run->lease->id);
+	if (run->claim_done)
+		failure_set(&run->failure, "DriverFailed", "devices did not come back");
+	claim_finish(run);
+}
+
+static void on_restore_done(int result, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	run->worker = worker_free(run->worker);
+	if (result == 0 && !run->worker_bad) {
+		go_home(run);
+		return;
+	}
+	if (result < 0)
+		for (size_t i = 0; i < run->lease->n_devices; i++)
+			if (!run->lease->devices[i].error)
+				free_and_strdup(&run->lease->devices[i].error, "the worker died");
+	restore_failed(run);
+}
+
+static const struct worker_ops restore_worker_ops = {
+	.report = on_restore_report,
+	.done = on_restore_done,
+};
+
+void release_restore(struct lease_run *run)
+{
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	int r;
+
+	for (size_t i = 0; i < run->lease->n_devices; i++)
+		free_and_strdup(&run->lease->devices[i].error, NULL);
+	r = plan_restore(run->lease, &plan);
+	if (r >= 0)
+		r = run_worker(run, &plan, &restore_worker_ops);
+	if (r >= 0)
+		return;
+	log_error("lease %s: cannot start restoring: %s", run->lease->id, strerror(-r));
+	restore_failed(run);
+}
+
+/* ---- draining */
+
+static void on_drain_report(const struct step *step, const struct step_report *report,
+			    void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	if (report->event != STEP_FAILED)
+		return;
+	run->worker_bad = true;
+	run_log_step(run, step, report);
+}
+
+static void on_drain_done(int result, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	run->worker = worker_free(run->worker);
+	if (result != 0 || run->worker_bad) {
+		/* Without the kernel's word that every fd is gone, nothing is given back. */
+		retry_drain_later(run);
+		return;
+	}
+	watch_holders_stop(run);
+	lease_clear_holders(run->lease);
+	if (run->lease->state == LEASE_DRAINING)
+		run_force_state(run, LEASE_RESTORING);
+	release_restore(run);
+}
+
+static const struct worker_ops drain_worker_ops = {
+	.report = on_drain_report,
+	.done = on_drain_done,
+};
+
+/* The last handoff child is gone: no process of vfiod has fds of the lease. */
+static void on_handoffs_gone(void *userdata)
+{
+	struct lease_run *run = userdata;
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	int r;
+
+	r = plan_drain(run->lease, &plan);
+	if (r >= 0)
+		r = run_worker(run, &plan, &drain_worker_ops);
+	if (r >= 0) {
+		watch_holders_start(run);
+		return;
+	}
+	log_error("lease %s: cannot start draining: %s", run->lease->id, strerror(-r));
+	retry_drain_later(run);
+}
+
+void release_drain(struct lease_run *run)
+{
+	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
+	handoffs_end(&run->engine->handoffs, run->lease, on_handoffs_gone, run);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	release_drain(userdata);
+	return 0;
+}
+
+static void retry_drain_later(struct lease_run *run)
+{
+	int r;
+
+	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
+	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC,
+				       RETRY_USEC, 0, on_retry, run);
+	if (r < 0)
+		log_error("lease %s: no timer to drain again: %s", run->lease->id, strerror(-r));
+}
+
+/* A claim that failed: no fd was handed out, but the same barrier costs nothing and asks nobody
+ * to be sure. */
+void release_rollback(struct lease_run *run)
+{
+	run_force_state(run, LEASE_RESTORING);
+	release_drain(run);
+}
+
+/* ---- what the engine's owner calls */
+
+int engine_end(struct engine *engine, struct lease *lease, const char *reason, bool force)
+{
+	struct lease_run *run = lease_run(lease);
+	int r;
+
+	if (lease->state == LEASE_PREPARING) {
+		engine_abandon_claim(engine, lease);
+		return 0;
+	}
+	if (lease->state != LEASE_LEASED)
+		return 0;
+	r = free_and_strdup(&lease->end_reason, reason);
+	if (r >= 0)
+		r = run_set_state(run, LEASE_DRAINING);
+	if (r < 0 && !force) {
+		free_and_strdup(&lease->end_reason, NULL);
+		return r;
+	}
+	if (r < 0)
+		run_force_state(run, LEASE_DRAINING);
+	log_record(MESSAGE_ENDED, LOG_INFO,
+		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NAME, lease->name },
+			      { FIELD_OWNER, LOG_NUMBER(lease->owner) }, { FIELD_REASON, reason }),
+		   "Lease %s has ended: %s", lease->id, reason);
+	run->lifeline_source = sd_event_source_disable_unref(run->lifeline_source);
+	run->lifeline = fd_close(run->lifeline);
+	release_drain(run);
+	return 0;
+}
+
+int engine_restore(struct engine *engine, struct lease *lease)
+{
+	struct lease_run *run = lease_run(lease);
+	int r;
+
+	if (lease->state != LEASE_FAILED)
+		return -EINVAL;
+	r = run_set_state(run, LEASE_RESTORING);
+	if (r < 0)
+		return r;
+	/* Whoever bound it to a VFIO driver meanwhile: the barrier again. */
+	release_drain(run);
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What a lease has running, for the files of the engine among themselves. lease->data points to
+ * one of these from engine_claim() or engine_recover() until the lease is removed.
+ */
+
+#include "daemon/lease/engine.h"
+#include "daemon/util/child.h"
+
+struct lease_run {
+	struct engine *engine;
+	struct lease *lease;
+	struct worker *worker;
+	int lock;        /* ID.lock, flock'ed; workers inherit it */
+	bool worker_bad; /* a step of the running worker failed */
+
+	/* the claim */
+	claim_done_fn claim_done;
+	void *claim_userdata;
+	struct failure failure;
+	bool abandoned;
+
+	/* the lifeline */
+	int lifeline;
+	sd_event_source *lifeline_source;
+	bool lifeline_over;
+
+	/* draining */
+	sd_event_source *retry_timer;
+	sd_event_source *holders_timer;
+	struct child *holders_child;
+};
+
+struct lease_run *run_new(struct engine *engine, struct lease *lease);
+/* Frees it and clears lease->data. */
+struct lease_run *run_free(struct lease_run *run);
+
+static inline struct lease_run *lease_run(const struct lease *lease)
+{
+	return lease->data;
+}
+
+void run_changed(struct lease_run *run);
+/* Takes the step in the state machine, writes the journal. The state is as before on an error. */
+int run_set_state(struct lease_run *run, enum lease_state state);
+/* The same, and goes on where the journal cannot be written (logged). */
+void run_force_state(struct lease_run *run, enum lease_state state);
+/* Starts a worker on a plan (taken). */
+int run_worker(struct lease_run *run, struct plan *plan, const struct worker_ops *ops);
+
+/* A record in the log of a step that failed. */
+void run_log_step(const struct lease_run *run, const struct step *step,
+		  const struct step_report *report);
+
+/* Draining (again): unbinds everything, then goes on to restoring. */
+void release_drain(struct lease_run *run);
+/* Restoring (again); the state is restoring already. */
+void release_restore(struct lease_run *run);
+/* The claim failed: everything goes back. The state is preparing. */
+void release_rollback(struct lease_run *run);
+/* The lease's end as the claim's caller sees it: calls claim_done once, if anyone waits. */
+void claim_finish(struct lease_run *run);
+
+/* Watches the lifeline: when it is over, the lease ends. */
+int watch_lifeline(struct lease_run *run);
+/* Looks for holders now and then, while the lease drains. */
+void watch_holders_start(struct lease_run *run);
+void watch_holders_stop(struct lease_run *run);
+
+void clean_add(struct engine *engine, const struct lease_device *device, uint64_t identity);
+/* Whether the lease may be had without a worker (in node mode somebody must set the ACLs). */
+bool clean_lease(const struct engine *engine, const struct lease *lease);

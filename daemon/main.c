@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* vfiod: options, capabilities, and into the loop. */
+
+#include "daemon/caps.h"
+#include "daemon/policy-load.h"
+#include "daemon/run.h"
+#include "daemon/util/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static void help(void)
+{
+	puts("vfiod [OPTION]\n"
+	     "Brokers VFIO devices between this host and its virtual machine monitors. Started by\n"
+	     "the service manager (vfiod.service); see vfiod(8).\n\n"
+	     "  -h --help     this text\n"
+	     "     --version  the version");
+}
+
+static int parse_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c = getopt_long(argc, argv, "h", options, NULL);
+
+	if (c == 'h') {
+		help();
+		return 0;
+	}
+	if (c == 'V') {
+		puts("vfiod " PACKAGE_VERSION);
+		return 0;
+	}
+	if (c != -1)
+		return -EINVAL;
+	if (optind < argc) {
+		fprintf(stderr, "vfiod: takes no arguments\n");
+		return -EINVAL;
+	}
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	const struct manager_paths paths = {
+		.journal = RUNSTATEDIR "/leases",
+		.policy_dirs = policy_dirs,
+		.policy_owner = 0,
+	};
+	int r = parse_options(argc, argv);
+
+	if (r <= 0)
+		return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	umask(077);
+	log_init();
+	if (caps_drop() < 0)
+		return EXIT_FAILURE;
+	return daemon_run(&paths);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Device events: what changed in sysfs goes into the topology, and from there to the bus. */
+
+#include "daemon/bus/bus.h"
+#include "daemon/manager-internal.h"
+#include "daemon/survey.h"
+#include "daemon/util/log.h"
+#include "daemon/util/messages.h"
+#include "daemon/vfio/features.h"
+#include "daemon/vfio/node.h"
+
+#include <stdio.h>
+
+static void on_changed(enum topology_object object, const char *name, uint32_t group,
+		       enum topology_change change, void *userdata)
+{
+	struct manager *manager = userdata;
+	bool replaced = change == TOPOLOGY_REPLACED;
+
+	if (change == TOPOLOGY_SAME)
+		return;
+	switch (object) {
+	case OBJECT_IOMMU:
+		bus_announce_iommu(manager->bus, name);
+		return;
+	case OBJECT_GROUP:
+		bus_announce_group(manager->bus, group, replaced);
+		bus_announce_iommus(manager->bus);
+		return;
+	case OBJECT_DEVICE:
+		bus_announce_device(manager->bus, name, replaced);
+		bus_announce_group(manager->bus, group, false);
+		if (change != TOPOLOGY_CHANGED)
+			bus_announce_iommus(manager->bus);
+		survey_poke(manager->survey);
+		return;
+	}
+}
+
+void manager_events_init(struct manager *manager)
+{
+	manager->scanner = (struct scanner){
+		.host = &manager->host,
+		.hwdb = manager->hwdb,
+		.topology = &manager->topology,
+		.changed = on_changed,
+		.userdata = manager,
+	};
+}
+
+void manager_on_surveyed(const char *device, void *userdata)
+{
+	struct manager *manager = userdata;
+	const struct device *d = topology_device(&manager->topology, device);
+
+	bus_announce_device(manager->bus, device, false);
+	if (d)
+		bus_announce_group(manager->bus, d->group_id, false);
+}
+
+int manager_rescan(struct manager *manager)
+{
+	struct host_features before = manager->features;
+	int r = scan_all(&manager->scanner);
+
+	features_read(&manager->host, &manager->features);
+	if (memcmp(&before, &manager->features, sizeof(before)) != 0)
+		bus_announce_manager(manager->bus);
+	survey_poke(manager->survey);
+	manager_status(manager);
+	return r;
+}
+
+static bool is_scanned(const char *subsystem)
+{
+	for (size_t i = 0; scan_subsystems[i]; i++)
+		if (streq(scan_subsystems[i], subsystem))
+			return true;
+	return false;
+}
+
+/* ---- nodes: a udev rule may have opened one to others while it is leased */
+
+/* The device above a class device: …/0000:03:00.0/vfio-dev/vfio3. */
+static struct lease *lease_above(struct manager *manager, const char *syspath)
+{
+	HASH_FOREACH(lease, manager->ledger.leases)
+		for (size_t i = 0; i < lease->n_devices; i++) {
+			const char *above = lease->devices[i].syspath;
+
+			if (above && strncmp(syspath, above, strlen(above)) == 0 &&
+			    syspath[strlen(above)] == '/')
+				return lease;
+		}
+	return NULL;
+}
+
+static void check_node(struct manager *manager, const struct lease *lease, const char *node)
+{
+	_cleanup_free_ char *why = NULL;
+	size_t n_allowed = lease->mode == MODE_NODE ? 1 : 0;
+	int r;
+
+	r = node_check(&manager->host, node, &lease->owner, n_allowed, &why);
+	if (r != NODE_FOREIGN)
+		return;
+	log_record(MESSAGE_NODE_FOREIGN, LOG_ERR,
+		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NODE, node },
+			      { FIELD_REASON, why }),
+		   "/dev/%s of lease %s was opened to others (%s) and is shut again; remove the "
+		   "udev rule that does this",
+		   node, lease->id, why ? why : "?");
+	r = node_reset(&manager->host, node);
+	if (r >= 0 && n_allowed)
+		r = node_grant(&manager->host, node, lease->owner);
+	if (r < 0)
+		log_error("/dev/%s: %s", node, strerror(-r));
+}
+
+static void on_node_event(struct manager *manager, const struct uevent *event)
+{
+	bool cdev = streq(event->subsystem, "vfio-dev");
+	struct lease *lease;
+	char node[64];
+
+	if (streq(event->action, "remove"))
+		return;
+	lease = cdev ? lease_above(manager, event->syspath)
+		     : ledger_group(&manager->ledger, (uint32_t)strtoul(event->name, NULL, 10));
+	if (!lease || lease->state != LEASE_LEASED)
+		return;
+	snprintf(node, sizeof(node), cdev ? "vfio/devices/%.32s" : "vfio/%.32s", event->name);
+	check_node(manager, lease, node);
+}
+
+/* ---- events */
+
+static void on_kernel_event(struct manager *manager, const struct uevent *event)
+{
+	int r;
+
+	if (is_scanned(event->subsystem)) {
+		engine_forget_clean(&manager->engine, event->name, event->seqnum);
+		r = scan_one(&manager->scanner, event->subsystem, event->name);
+		if (r < 0)
+			log_warning("reading %s: %s", event->name, strerror(-r));
+		if (!streq(event->action, "change"))
+			manager_status(manager);
+	} else if (streq(event->subsystem, "iommu")) {
+		manager_rescan(manager);
+	}
+}
+
+static void on_udev_event(struct manager *manager, const struct uevent *event)
+{
+	if (streq(event->subsystem, "vfio") || streq(event->subsystem, "vfio-dev"))
+		on_node_event(manager, event);
+	else if (!is_scanned(event->subsystem))
+		survey_poke(manager->survey); /* net, block, drm, …: who uses what */
+}
+
+static void on_event(const struct uevent *event, void *userdata)
+{
+	if (event->udev)
+		on_udev_event(userdata, event);
+	else
+		on_kernel_event(userdata, event);
+}
+
+static void on_lost(bool udev, void *userdata)
+{
+	struct manager *manager = userdata;
+	int r;
+
+	log_record(MESSAGE_EVENTS_LOST, LOG_WARNING, LOG_FIELDS({ NULL, NULL }),
+		   "Device events of %s were lost; reading everything again",
+		   udev ? "udev" : "the kernel");
+	r = manager_rescan(manager);
+	if (r < 0)
+		log_error("reading sysfs: %s", strerror(-r));
+	/* What was lost may have been the change of a node. */
+	HASH_FOREACH(lease, manager->ledger.leases)
+		for (size_t i = 0; lease->state == LEASE_LEASED && i < lease->n_groups; i++) {
+			char node[32];
+
+			snprintf(node, sizeof(node), "vfio/%u", lease->groups[i].id);
+			check_node(manager, lease, node);
+		}
+}
+
+const struct monitor_ops manager_monitor_ops = {
+	.event = on_event,
+	.lost = on_lost,
+};

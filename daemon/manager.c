@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of manager.h: start and end, and who is told what. The policy's reload is in
+ * manager-policy.c, device events are in manager-events.c. */
+
+#include "daemon/manager.h"
+
+#include "daemon/bus/bus.h"
+#include "daemon/manager-internal.h"
+#include "daemon/survey.h"
+#include "daemon/util/log.h"
+#include "daemon/util/messages.h"
+#include "daemon/vfio/features.h"
+#include "daemon/vfio/node.h"
+
+#include <systemd/sd-daemon.h>
+
+/* ---- leases, as the engine tells */
+
+static void on_lease_changed(struct lease *lease, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	bus_announce_lease(manager->bus, lease);
+	manager_status(manager);
+}
+
+static void on_lease_removed(struct lease *lease, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	/* Its signal needs the object gone, and the groups home, on the bus. */
+	bus_announce_lease(manager->bus, lease);
+	bus_lease_ended(manager->bus, lease);
+	survey_poke(manager->survey);
+	manager_status(manager);
+}
+
+static const struct engine_ops engine_ops = {
+	.changed = on_lease_changed,
+	.removed = on_lease_removed,
+};
+
+void manager_connection_gone(struct manager *manager, const char *name)
+{
+	HASH_FOREACH(lease, manager->ledger.leases)
+		if (streq0(lease->connection, name) && streq0(lease->bus_id, bus_id(manager->bus)) &&
+		    !lease->persist && !lease->has_lifeline)
+			engine_end(&manager->engine, lease, "connection closed", true);
+}
+
+/* ---- leases of an earlier run: is who held them still there? */
+
+static void on_name_checked(const char *name, bool present, void *userdata)
+{
+	if (!present)
+		manager_connection_gone(userdata, name);
+}
+
+static void check_holder(struct manager *manager, struct lease *lease)
+{
+	if (lease->state != LEASE_LEASED || lease->persist || lease_has_live_lifeline(lease))
+		return;
+	if (lease->has_lifeline || !streq0(lease->bus_id, bus_id(manager->bus)))
+		engine_end(&manager->engine, lease, "holder gone", true);
+	else if (bus_check_name(manager->bus, lease->connection, on_name_checked, manager) < 0)
+		engine_end(&manager->engine, lease, "holder not known", true);
+}
+
+static void adopt_lifelines(struct manager *manager)
+{
+	_cleanup_strv_ char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names);
+
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+		struct lease *lease = strncmp(names[i], "lease-", 6) == 0
+					      ? ledger_lease(&manager->ledger, names[i] + 6)
+					      : NULL;
+
+		if (!lease || lease->state != LEASE_LEASED)
+			fd_close(fd);
+		else if (engine_adopt_lifeline(&manager->engine, lease, fd) < 0)
+			log_error("lease %s: its lifeline cannot be watched", lease->id);
+	}
+}
+
+static bool acl_explained(const char *node, uid_t uid, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	HASH_FOREACH(lease, manager->ledger.leases)
+		if (lease->mode == MODE_NODE && lease->state == LEASE_LEASED && lease->owner == uid)
+			return true;
+	return false;
+}
+
+static int recover(struct manager *manager)
+{
+	int r;
+
+	r = engine_recover(&manager->engine);
+	if (r < 0)
+		return r;
+	adopt_lifelines(manager);
+	r = node_strip_all(&manager->host, acl_explained, manager);
+	if (r < 0)
+		log_warning("ACLs of VFIO nodes: %s", strerror(-r));
+	return 0;
+}
+
+/* ---- the bus */
+
+void manager_status(struct manager *manager)
+{
+	sd_notifyf(0, "STATUS=%u devices in %u groups, %u leases%s",
+		   HASH_COUNT(manager->topology.devices), HASH_COUNT(manager->topology.groups),
+		   HASH_COUNT(manager->ledger.leases),
+		   manager->policy ? "" : "; no policy is in force, every claim is refused");
+}
+
+void manager_maybe_ready(struct manager *manager)
+{
+	if (manager->told_ready || !manager->bus_ready || !manager->policy_read)
+		return;
+	manager->told_ready = true;
+	log_record(MESSAGE_STARTED, LOG_INFO, LOG_FIELDS({ NULL, NULL }),
+		   "vfiod " PACKAGE_VERSION ": %u devices in %u groups, %u leases",
+		   HASH_COUNT(manager->topology.devices), HASH_COUNT(manager->topology.groups),
+		   HASH_COUNT(manager->ledger.leases));
+	sd_notify(0, "READY=1");
+	manager_status(manager);
+}
+
+static void on_bus_ready(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	manager->bus_ready = true;
+	HASH_FOREACH(lease, manager->ledger.leases)
+		check_holder(manager, lease);
+	manager_maybe_ready(manager);
+}
+
+static void on_bus_features(bool process_fd, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	if (manager->process_fd == process_fd)
+		return;
+	manager->process_fd = process_fd;
+	bus_announce_manager(manager->bus);
+}
+
+static void on_bus_lost(const char *why, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	/* The service manager starts us again; the journals say what there was. */
+	log_error("%s: ending, to be started again", why);
+	sd_event_exit(manager->event, 1);
+}
+
+static const struct bus_ops bus_ops = {
+	.ready = on_bus_ready,
+	.features = on_bus_features,
+	.lost = on_bus_lost,
+};
+
+/* ---- decisions */
+
+int manager_decide(struct manager *manager, const struct request *request,
+		   struct decision **decision)
+{
+	return decide(&manager->topology, manager->policy, &manager->ledger, &manager->features,
+		      manager->draining, request, decision);
+}
+
+/* ---- start and end */
+
+int manager_new(sd_event *event, struct manager **ret)
+{
+	_cleanup_(manager_freep) struct manager *manager = calloc(1, sizeof(*manager));
+
+	if (!manager)
+		return -ENOMEM;
+	manager->event = sd_event_ref(event);
+	manager->host = (struct host){ -EBADF, -EBADF, -EBADF };
+	manager->engine.journal.dir = -EBADF;
+	topology_init(&manager->topology);
+	ledger_init(&manager->ledger);
+	*ret = STEAL(manager);
+	return 0;
+}
+
+static int open_host(struct manager *manager)
+{
+	int r = host_open(&manager->host);
+
+	if (r < 0)
+		return r;
+	manager->udev = udev_new();
+	if (!manager->udev)
+		return -ENOMEM;
+	/* Without a hardware database there are no model names. */
+	manager->hwdb = udev_hwdb_new(manager->udev);
+	manager_events_init(manager);
+	/* Events first, then the walk: what comes in between is seen twice, not missed. */
+	r = monitor_new(manager->event, &manager_monitor_ops, manager, &manager->monitor);
+	if (r < 0)
+		return r;
+	r = scan_all(&manager->scanner);
+	if (r < 0)
+		return r;
+	features_read(&manager->host, &manager->features);
+	return survey_new(manager->event, &manager->host, &manager->topology, manager_on_surveyed,
+			  manager, &manager->survey);
+}
+
+int manager_start(struct manager *manager, const struct manager_paths *paths)
+{
+	int r;
+
+	manager->paths = *paths;
+	r = open_host(manager);
+	if (r < 0) {
+		log_error("reading the host: %s", strerror(-r));
+		return r;
+	}
+	r = engine_init(&manager->engine, manager->event, &manager->host, &manager->topology,
+			&manager->ledger, paths->journal, &engine_ops, manager);
+	if (r >= 0)
+		r = recover(manager);
+	if (r < 0) {
+		log_error("%s: %s", paths->journal, strerror(-r));
+		return r;
+	}
+	r = bus_new(manager, &bus_ops, manager, &manager->bus);
+	if (r < 0) {
+		log_error("joining the system bus: %s", strerror(-r));
+		return r;
+	}
+	manager_reload(manager, NULL, NULL);
+	return 0;
+}
+
+struct manager *manager_free(struct manager *manager)
+{
+	if (!manager)
+		return NULL;
+	manager_policy_done(manager);
+	manager->bus = bus_free(manager->bus);
+	survey_free(manager->survey);
+	if (manager->engine.event)
+		engine_done(&manager->engine);
+	ledger_done(&manager->ledger);
+	monitor_free(manager->monitor);
+	topology_done(&manager->topology);
+	udev_hwdb_unref(manager->hwdb);
+	udev_unref(manager->udev);
+	host_close(&manager->host);
+	sd_event_unref(manager->event);
+	free(manager);
+	return NULL;
+}

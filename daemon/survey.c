@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The implementation of survey.h. */
+
+#include "daemon/survey.h"
+
+#include "daemon/sysfs/uses.h"
+#include "daemon/util/child.h"
+#include "daemon/util/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+
+#define SETTLE_USEC  (300 * 1000ULL)	   /* events come in bursts */
+#define AGAIN_USEC   (2 * 1000 * 1000ULL)  /* between one survey and the next */
+#define TIMEOUT_USEC (60 * 1000 * 1000ULL) /* one that hangs is left to itself */
+
+struct survey {
+	sd_event *event;
+	const struct host *host;
+	struct topology *topology;
+	survey_changed_fn changed;
+	void *userdata;
+	struct child *child;
+	sd_event_source *timer;
+	sd_event_source *timeout;
+	sd_event_source *mounts;
+	int mountinfo;
+	bool again;
+};
+
+/* ---- the child: a message for each device, its name and then "kind\ttext" lines */
+
+static int report(int sock, const struct device *device, const struct use_list *uses)
+{
+	char message[8192];
+	size_t used = (size_t)snprintf(message, sizeof(message), "%s\n", device->name);
+
+	for (size_t i = 0; i < uses->n; i++) {
+		int k = snprintf(message + used, sizeof(message) - used, "%s\t%.512s\n",
+				 use_kind_to_string(uses->items[i].kind), uses->items[i].text);
+
+		if (k < 0 || (size_t)k >= sizeof(message) - used)
+			break;
+		used += (size_t)k;
+	}
+	message[used] = 0;
+	return socket_send_fd_borrow(sock, message, used + 1, -EBADF);
+}
+
+static int survey_main(int sock, void *userdata)
+{
+	struct survey *survey = userdata;
+
+	HASH_FOREACH(device, survey->topology->devices)
+	{
+		struct uses_query query = {
+			.name = device->name,
+			.syspath = device->syspath,
+			.driver = device->driver,
+			.class_code = device->class_code,
+		};
+		struct use_list uses = { 0 };
+		int r = uses_read(survey->host, &query, NULL, &uses);
+
+		/* What cannot be seen now keeps what was seen before. */
+		if (r >= 0)
+			r = report(sock, device, &uses);
+		use_list_done(&uses);
+		if (r == -EPIPE || r == -ECONNRESET)
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- the parent */
+
+static int parse_uses(char *text, struct use_list *uses)
+{
+	char *state = NULL;
+
+	for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+		char *tab = strchr(line, '\t');
+		int kind, r;
+
+		if (!tab)
+			continue;
+		*tab = 0;
+		kind = use_kind_from_string(line);
+		if (kind < 0)
+			continue;
+		r = use_list_add(uses, (enum use_kind)kind, "%s", tab + 1);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void on_message(struct child *child, const void *data, size_t size, void *userdata)
+{
+	struct survey *survey = userdata;
+	_cleanup_free_ char *text = strndup(data, size);
+	struct use_list uses = { 0 };
+	struct device *device;
+	char *end;
+
+	end = text ? strchr(text, '\n') : NULL;
+	if (!end)
+		return;
+	*end = 0;
+	device = topology_device(survey->topology, text);
+	if (!device || parse_uses(end + 1, &uses) < 0) {
+		use_list_done(&uses);
+		return;
+	}
+	if (device_take_uses(device, &uses) == TOPOLOGY_CHANGED)
+		survey->changed(text, survey->userdata);
+}
+
+static void schedule(struct survey *survey, uint64_t usec)
+{
+	sd_event_source_set_time_relative(survey->timer, usec);
+	sd_event_source_set_enabled(survey->timer, SD_EVENT_ONESHOT);
+}
+
+static void finish(struct survey *survey)
+{
+	survey->child = child_free(survey->child);
+	sd_event_source_set_enabled(survey->timeout, SD_EVENT_OFF);
+	if (!survey->again)
+		return;
+	survey->again = false;
+	schedule(survey, AGAIN_USEC);
+}
+
+static void on_exited(struct child *child, int status, void *userdata)
+{
+	finish(userdata);
+}
+
+static const struct child_ops ops = {
+	.name = "vfiod-survey",
+	.main = survey_main,
+	.message = on_message,
+	.exited = on_exited,
+};
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct survey *survey = userdata;
+
+	log_warning("looking at the devices' uses hangs in the kernel; lists show older ones");
+	child_kill(survey->child, SIGKILL);
+	finish(survey);
+	return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct survey *survey = userdata;
+	const int keep[] = { survey->host->sys, survey->host->dev, survey->host->proc };
+	int r;
+
+	r = child_spawn(survey->event, &ops, keep, ARRAY_SIZE(keep), survey, &survey->child);
+	if (r < 0) {
+		log_warning("cannot look at the devices' uses: %s", strerror(-r));
+		return 0;
+	}
+	sd_event_source_set_time_relative(survey->timeout, TIMEOUT_USEC);
+	sd_event_source_set_enabled(survey->timeout, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+void survey_poke(struct survey *survey)
+{
+	int on = SD_EVENT_OFF;
+
+	if (!survey)
+		return;
+	if (survey->child) {
+		survey->again = true;
+		return;
+	}
+	sd_event_source_get_enabled(survey->timer, &on);
+	if (on == SD_EVENT_OFF)
+		schedule(survey, SETTLE_USEC);
+}
+
+/* Mounts have no uevent; the kernel marks this file instead (EPOLLPRI). */
+static int on_mounts(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	survey_poke(userdata);
+	return 0;
+}
+
+static int watch_mounts(struct survey *survey)
+{
+	survey->mountinfo = openat(survey->host->proc, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (survey->mountinfo < 0)
+		return errno == ENOENT ? 0 : -errno;
+	/* Not every file can be polled (a test's cannot); then mounts are seen with the rest. */
+	if (sd_event_add_io(survey->event, &survey->mounts, survey->mountinfo, EPOLLPRI, on_mounts,
+			    survey) < 0)
+		survey->mounts = NULL;
+	return 0;
+}
+
+int survey_new(sd_event *event, const struct host *host, struct topology *topology,
+	       survey_changed_fn changed, void *userdata, struct survey **ret)
+{
+	_cleanup_(survey_freep) struct survey *survey = calloc(1, sizeof(*survey));
+	int r;
+
+	if (!survey)
+		return -ENOMEM;
+	survey->event = event;
+	survey->host = host;
+	survey->topology = topology;
+	survey->changed = changed;
+	survey->userdata = userdata;
+	survey->mountinfo = -EBADF;
+	r = sd_event_add_time_relative(event, &survey->timer, CLOCK_MONOTONIC, SETTLE_USEC,
+				       100 * 1000, on_timer, survey);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &survey->timeout, CLOCK_MONOTONIC,
+					       TIMEOUT_USEC, 0, on_timeout, survey);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(survey->timeout, SD_EVENT_OFF);
+	if (r >= 0)
+		r = watch_mounts(survey);
+	if (r < 0)
+		return r;
+	*ret = STEAL(survey);
+	return 0;
+}
+
+struct survey *survey_free(struct survey *survey)
+{
+	if (!survey)
+		return NULL;
+	if (survey->child)
+		child_kill(survey->child, SIGKILL);
+	child_free(survey->child);
+	sd_event_source_disable_unref(survey->timer);
+	sd_event_source_disable_unref(survey->timeout);
+	sd_event_source_disable_unref(survey->mounts);
+	fd_close(survey->mountinfo);
+	free(survey);
+	return NULL;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Typed readers of sysfs, relative to a directory fd: what is missing, empty, too big, not what it
+ * should be, or denied is a named outcome, never a wrong value. Links inside a directory's path
+ * are followed as long as they stay below the fd; a file is never a link.
+ */
+
+#include "policy/base.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+/* What reading an attribute gave, besides 0 (a value) and -errno (out of memory or of fds). */
+enum attr_outcome {
+	ATTR_MISSING = 1, /* not there, or its device went while it was read */
+	ATTR_EMPTY,       /* there, and without a value */
+	ATTR_OVERSIZED,   /* more than fits */
+	ATTR_GARBAGE,     /* not of the type that was asked for, or not a regular file */
+	ATTR_DENIED,      /* permission refused */
+	ATTR_FAILED,      /* the kernel gave an error of its own (EIO, EINVAL, …) */
+	ATTR_OUTCOME_MAX,
+	ATTR_OUTCOME_INVALID = -1,
+};
+DECLARE_STRING_TABLE(attr_outcome, enum attr_outcome)
+
+/* What a sysfs attribute can hold: a page. */
+#define ATTR_SIZE 4096
+/* Entries of one directory that are looked at. */
+#define ATTR_LIST_MAX 65536
+
+/* A name that can be one component of a path and go into a message: printable, no slash. */
+bool attr_name_valid(const char *name);
+
+/*
+ * Opens a directory below dirfd as O_PATH; path may have several components and links among
+ * them. Returns an fd of the caller (>= 0), or -errno: -ENOENT, -EXDEV for a link that leads out
+ * of dirfd, -ELOOP.
+ */
+int attr_open_dir(int dirfd, const char *path);
+
+/*
+ * Reads an attribute of at most size - 1 bytes into buffer, as text: without trailing newlines
+ * and spaces, NUL-terminated. Other control characters than newline and tab, and what is not
+ * UTF-8, are ATTR_GARBAGE. buffer is "" for every outcome but 0.
+ */
+int attr_read(int dirfd, const char *name, char *buffer, size_t size);
+
+/* A new string of the caller of at most ATTR_SIZE bytes; *value is NULL for an outcome but 0. */
+int attr_read_string(int dirfd, const char *name, char **value);
+
+/* A hexadecimal number with or without 0x, of at most `bits` bits; *value untouched but for 0. */
+int attr_read_hex(int dirfd, const char *name, unsigned int bits, uint32_t *value);
+
+/* A decimal number, in [min, max]. */
+int attr_read_int(int dirfd, const char *name, int64_t min, int64_t max, int64_t *value);
+
+/* "MAJOR:MINOR", as in every `dev`. */
+int attr_read_dev(int dirfd, const char *name, dev_t *value);
+
+/*
+ * The last component of a link's target (of the caller; a valid name, else ATTR_GARBAGE): driver,
+ * subsystem, iommu_group, … ATTR_GARBAGE also for what is no link.
+ */
+int attr_read_link(int dirfd, const char *name, char **value);
+
+/*
+ * The target of a relative link, as an absolute path below `prefix` (leading "../" are taken off,
+ * any other ".." is ATTR_GARBAGE): the real path of a device. Of the caller.
+ */
+int attr_read_link_path(int dirfd, const char *name, const char *prefix, char **value);
+
+/*
+ * The valid names in a directory, without "." and "..", sorted; of the caller. No directory is
+ * ATTR_MISSING with *names NULL. More than ATTR_LIST_MAX: ATTR_OVERSIZED.
+ */
+int attr_list(int dirfd, const char *path, char ***names);
+
+/* Strict parsers, for text from elsewhere: 0 or -EINVAL, -ERANGE. */
+int parse_hex(const char *s, unsigned int bits, uint64_t *value);
+int parse_uint(const char *s, uint64_t max, uint64_t *value);
+int parse_int(const char *s, int64_t min, int64_t max, int64_t *value);
+int parse_dev(const char *s, dev_t *value);
+
+/* Whether text is valid UTF-8 without control characters other than newline and tab. */
+bool text_is_clean(const char *s);
+/* Replaces bytes that are not UTF-8, and control characters, by '?', in place. */
+char *text_clean(char *s);
+
+/* fopen() below dirfd for reading, O_NOFOLLOW, regular files only. NULL and errno. */
+FILE *attr_fopen(int dirfd, const char *name);
+static inline void attr_fclosep(FILE **file)
+{
+	if (*file)
+		fclose(*file);
+}
+#define _cleanup_fclose_ _cleanup_(attr_fclosep)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What sysfs says of one IOMMU and of one group. */
+
+#include "daemon/sysfs/scan-device.h"
+
+#include "daemon/sysfs/attr.h"
+
+#include <stdio.h>
+
+#define REGIONS_MAX 1024
+
+/*
+ * Only Intel's and AMD's have a directory of their own below /sys/class/iommu/NAME, named after
+ * the driver; of the others the device behind them says it, or their name as the drivers choose
+ * it (iommu_device_sysfs_add() in drivers/iommu).
+ */
+static const char *iommu_driver(int dir, const char *name)
+{
+	static const char *const attributes[] = { "intel-iommu", "amd-iommu" };
+	static const char *const names[][2] = {
+		{ "dmar", "intel-iommu" },  { "ivhd", "amd-iommu" },  { "smmu3.", "arm-smmu-v3" },
+		{ "smmu.", "arm-smmu" },    { "virtio", "virtio_iommu" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+		if (faccessat(dir, attributes[i], F_OK, 0) == 0)
+			return attributes[i];
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strncmp(name, names[i][0], strlen(names[i][0])) == 0)
+			return names[i][1];
+	return "";
+}
+
+int scan_read_iommu(struct scanner *scanner, const char *name, char **driver)
+{
+	_cleanup_free_ char *path = NULL, *bound = NULL;
+	_cleanup_close_ int dir = -EBADF, device = -EBADF;
+	const char *text;
+	int r;
+
+	if (!attr_name_valid(name))
+		return SCAN_GONE;
+	if (asprintf(&path, "class/iommu/%s", name) < 0)
+		return -ENOMEM;
+	dir = attr_open_dir(scanner->host->sys, path);
+	if (dir < 0)
+		return dir == -ENOMEM || dir == -EMFILE || dir == -ENFILE ? dir : SCAN_GONE;
+	text = iommu_driver(dir, name);
+	if (!*text) {
+		/* "device" may lead out of the directory, as links of sysfs do: from the top. */
+		_cleanup_free_ char *link = NULL;
+
+		if (asprintf(&link, "%s/device", path) < 0)
+			return -ENOMEM;
+		device = attr_open_dir(scanner->host->sys, link);
+		r = device >= 0 ? attr_read_link(device, "driver", &bound) : 0;
+		if (r < 0)
+			return r;
+		text = bound ?: "";
+	}
+	*driver = strdup(text);
+	return *driver ? 0 : -ENOMEM;
+}
+
+/* "0x00000000fee00000 0x00000000feefffff msi" */
+static int parse_region(char *line, struct reserved_region *region)
+{
+	char *save = NULL;
+	const char *start = strtok_r(line, " ", &save), *end = strtok_r(NULL, " ", &save);
+	const char *type = strtok_r(NULL, " ", &save);
+
+	if (!type || strtok_r(NULL, " ", &save) || !attr_name_valid(type))
+		return -EINVAL;
+	if (parse_hex(start, 64, &region->start) < 0 || parse_hex(end, 64, &region->end) < 0 ||
+	    region->start > region->end)
+		return -EINVAL;
+	region->type = strdup(type);
+	return region->type ? 0 : -ENOMEM;
+}
+
+static int parse_regions(char *text, struct reserved_region **regions, size_t *n)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		int r = *n < REGIONS_MAX ? ARRAY_RESERVE_ONE(*regions, *n) : -EINVAL;
+
+		if (r >= 0)
+			r = parse_region(line, &(*regions)[*n]);
+		if (r < 0)
+			return r;
+		(*n)++;
+	}
+	return 0;
+}
+
+static int read_regions(int dir, struct reserved_region **regions, size_t *n)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = attr_read_string(dir, "reserved_regions", &text);
+
+	*regions = NULL;
+	*n = 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = parse_regions(text, regions, n);
+	if (r < 0) {
+		reserved_regions_free(*regions, *n);
+		*regions = NULL;
+		*n = 0;
+	}
+	return r == -EINVAL ? 0 : r;
+}
+
+int scan_read_group(struct scanner *scanner, uint32_t id, char **ret_name, char **ret_type,
+		    struct reserved_region **regions, size_t *n)
+{
+	_cleanup_free_ char *name = NULL, *type = NULL;
+	_cleanup_close_ int dir = -EBADF;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "kernel/iommu_groups/%u", id);
+	dir = attr_open_dir(scanner->host->sys, path);
+	if (dir < 0)
+		return dir == -ENOMEM || dir == -EMFILE || dir == -ENFILE ? dir : SCAN_GONE;
+	r = attr_read_string(dir, "name", &name);
+	if (r < 0)
+		return r;
+	r = attr_read_string(dir, "type", &type);
+	/* One word; anything else is not a type. */
+	if (r > 0 || (r == 0 && !attr_name_valid(type)))
+		r = free_and_strdup(&type, "");
+	if (r >= 0)
+		r = read_regions(dir, regions, n);
+	if (r < 0)
+		return r;
+	*ret_name = STEAL(name);
+	*ret_type = STEAL(type);
+	return 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * One write(2) to one attribute of sysfs. This is all that changes a driver or a device, and what
+ * a test replaces by a mocked kernel. Every call may block for as long as the kernel likes.
+ *
+ * Names are single path components; any other is -EINVAL. 0: the whole value was taken. -ENOENT:
+ * no such device, driver or attribute; else the kernel's errno.
+ */
+
+#include "daemon/sysfs/host.h"
+
+/* bus/SUBSYSTEM/devices/DEVICE/ATTR */
+int store_device(const struct host *host, const char *subsystem, const char *device,
+		 const char *attr, const char *value);
+/* bus/SUBSYSTEM/drivers/DRIVER/ATTR */
+int store_driver(const struct host *host, const char *subsystem, const char *driver,
+		 const char *attr, const char *value);
+/* bus/SUBSYSTEM/ATTR */
+int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Everything that vfiod writes to sysfs, and the attributes whose reading takes the device lock.
+ * All of it can block, for hours: it runs in workers only.
+ */
+
+#include "daemon/sysfs/host.h"
+
+/* The name of no driver: keeps every driver off a device. */
+#define OVERRIDE_NONE "none"
+
+/*
+ * Writes driver_override; NULL clears it. Then reads it back: -EIO if it is another. Blocks
+ * behind a probe or an unbind of the device on kernels before 6.12.91.
+ */
+int sysfs_set_override(const struct host *host, const char *subsystem, const char *device,
+		       const char *driver);
+/* 0 and a string of the caller, or NULL for no override. -ENOENT: the device is gone. */
+int sysfs_get_override(const struct host *host, const char *subsystem, const char *device,
+		       char **driver);
+/*
+ * Unbinds the device from the driver that it is bound to, and returns when the kernel is done: for
+ * a VFIO driver that is when the last fd of the device is gone. A device that is bound to none is
+ * fine. -ENOENT: the device is gone.
+ */
+int sysfs_unbind(const struct host *host, const char *subsystem, const char *device);
+/*
+ * Asks the kernel to find a driver for the device (drivers_probe). A success says nothing: read
+ * the driver back. -EINVAL is what a refused probe gives.
+ */
+int sysfs_probe(const struct host *host, const char *subsystem, const char *device);
+/*
+ * Returns when no probe and no unbind of the device is under way: an unbind that somebody else
+ * began shows as "no driver" long before it is over. The override must be "none" (else -EPERM),
+ * for this asks for a probe that finds nothing.
+ */
+int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device);
+/* The bound driver: 0 and a string of the caller, or NULL. -ENOENT: the device is gone. */
+int sysfs_get_driver(const struct host *host, const char *subsystem, const char *device,
+		     char **driver);
+/* vendor, device, subsystem_vendor, subsystem_device: ID_UNKNOWN for what cannot be read. */
+int sysfs_get_identity(const struct host *host, const char *subsystem, const char *device,
+		       uint32_t ids[4]);
+/* Bus mastering (PCI command register bit 2, in the first 64 bytes of config space). */
+int sysfs_get_bus_master(const struct host *host, const char *device, bool *on);
+int sysfs_clear_bus_master(const struct host *host, const char *device);

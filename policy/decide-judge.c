@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The checks: what stands against each member of a claim, against the claim as a whole, and what
+ * would be done to each member. A member's reason is the first that applies, in the order of
+ * enum reason: what the thing is, what the rules say, what the host and others need.
+ */
+
+#include "policy/decide-internal.h"
+
+bool mode_in_kernel(const struct host_features *features, enum mode mode)
+{
+	bool cdev = features->iommufd && features->cdev;
+
+	switch (mode) {
+	case MODE_CDEV:
+		return cdev;
+	case MODE_GROUP:
+		return features->group;
+	case MODE_NODE:
+	case MODE_AUTO:
+		return cdev || features->group;
+	case MODE_MAX:
+	case MODE_INVALID:
+		break;
+	}
+	return false;
+}
+
+/*
+ * Nobody on the host uses a device that is on a VFIO driver, except through the VFs of it: its
+ * unbinding would take them away, whoever has them.
+ */
+unsigned int device_uses(const struct device *device)
+{
+	unsigned int kinds = 0;
+
+	for (size_t i = 0; i < device->uses.n; i++)
+		kinds |= 1U << device->uses.items[i].kind;
+	if (device_on_vfio(device))
+		kinds &= 1U << USE_VFS;
+	if (strv_length(device->virtual_functions) > 0)
+		kinds |= 1U << USE_VFS;
+	return kinds;
+}
+
+static bool is_pci(const struct device *device)
+{
+	return streq(device->subsystem, "pci");
+}
+
+/*
+ * Whether the device stays as it is: a port's driver manages no DMA of its own, and what it does
+ * (hot-plug, error reporting) the host goes on needing.
+ */
+static bool stays(const struct member *member)
+{
+	const struct device *device = member->device;
+
+	if (member->target && !member->target->withhold)
+		return false;
+	return device->driver && !driver_counts(device) && !device_on_vfio(device) &&
+	       !streq(device->driver, "pci-stub");
+}
+
+static bool as_expected(const struct request *request, const struct device *device)
+{
+	for (size_t i = 0; i < request->n_expect; i++) {
+		const struct expect *expect = &request->expect[i];
+
+		if (streq(expect->device, device->name) &&
+		    (expect->vendor != device->vendor || expect->product != device->product))
+			return false;
+	}
+	return true;
+}
+
+/* What the thing is: nothing here depends on who asks. */
+static enum reason judge_kind(const struct claim *claim, const struct member *member)
+{
+	const struct device *device = member->device;
+
+	if (!device)
+		return member->target->reason;
+	if (member->duplicate)
+		return REASON_DUPLICATE;
+	if (member->outside)
+		return REASON_WITHHOLD_OUTSIDE;
+	if (!device->group)
+		return REASON_NO_GROUP;
+	if (device->group->kind == GROUP_NOIOMMU)
+		return REASON_NOT_ISOLATED;
+	if (!is_pci(device) && (member->target || !stays(member)))
+		return REASON_UNSUPPORTED_BUS;
+	if (member->target && !member->target->withhold) {
+		if (device->bridge)
+			return REASON_BRIDGE;
+		if (!device->vfio_driver)
+			return REASON_NO_VFIO_DRIVER;
+	}
+	return as_expected(claim->request, device) ? REASON_ALLOWED : REASON_WRONG_DEVICE;
+}
+
+/* What the deciding rule says about a device that was named. */
+static enum reason judge_rule(const struct claim *claim, const struct member *member)
+{
+	const struct rule *rule = member->rule;
+	unsigned int verbs = claim_verbs(claim, member->target->withhold);
+
+	if (!rule)
+		return claim_rule_wants_unit(claim, member->device, &rule) ? REASON_NO_PROCESS
+									   : REASON_NO_RULE;
+	if (rule->deny)
+		return REASON_DENY_RULE;
+	if ((rule->verbs & verbs) != verbs)
+		return REASON_VERB;
+	if (!(rule->modes & claim_wanted_modes(claim)))
+		return REASON_MODE;
+	return REASON_ALLOWED;
+}
+
+static enum reason judge_lease(const struct lease *lease)
+{
+	if (!lease)
+		return REASON_ALLOWED;
+	switch (lease->state) {
+	case LEASE_PREPARING:
+	case LEASE_LEASED:
+		return REASON_GROUP_LEASED;
+	case LEASE_DRAINING:
+	case LEASE_RESTORING:
+	case LEASE_FAILED:
+	case LEASE_STATE_MAX:
+	case LEASE_STATE_INVALID:
+		break;
+	}
+	return REASON_GROUP_DRAINING;
+}
+
+static bool claim_takes(const struct claim *claim, const char *device)
+{
+	for (size_t i = 0; i < claim->n_targets; i++) {
+		const struct device *target = claim->targets[i].device;
+
+		if (target && streq(target->name, device))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A PF is never taken while one of its VFs is leased, by whomever: unbinding the PF removes its
+ * VFs, and removing one that is in use stops hot-plug for the whole machine. For the same reason
+ * a PF and its VF are not taken in one go. A VF of a PF that another owner has is not given.
+ */
+static bool pf_vf_conflict(const struct claim *claim, const struct device *device)
+{
+	const char *pf = device->physical_function;
+
+	STRV_FOREACH (vf, device->virtual_functions)
+		if (ledger_device(claim->ledger, *vf))
+			return true;
+	if (pf) {
+		const struct lease *lease = ledger_device(claim->ledger, pf);
+
+		if (lease && lease->owner != claim->request->owner)
+			return true;
+		if (claim_takes(claim, pf))
+			return true;
+	}
+	return false;
+}
+
+/* What stands against taking a device from the host that was named. */
+static enum reason judge_taking(const struct claim *claim, const struct member *member)
+{
+	const struct device *device = member->device;
+
+	if (member->lease || stays(member))
+		return judge_lease(member->lease);
+	if (driver_counts(device) && !rule_consents(member->rule, device->driver))
+		return REASON_CONSENT_DRIVER;
+	if (device_uses(device) & ~member->rule->waive)
+		return REASON_IN_USE;
+	return pf_vf_conflict(claim, device) ? REASON_PF_VF : REASON_ALLOWED;
+}
+
+/* A member that was not named: it may only be shut off if no driver has it (I3). */
+static enum reason judge_sibling(const struct claim *claim, const struct member *member)
+{
+	const struct device *device = member->device;
+
+	if (member->lease)
+		return judge_lease(member->lease);
+	if (stays(member))
+		return REASON_ALLOWED;
+	if (driver_counts(device))
+		return REASON_CONSENT_NAME;
+	if (device->driver)
+		return REASON_SIBLING_ON_VFIO;
+	if (device_uses(device))
+		return REASON_IN_USE;
+	return pf_vf_conflict(claim, device) ? REASON_PF_VF : REASON_ALLOWED;
+}
+
+enum reason judge_member(const struct claim *claim, const struct member *member)
+{
+	enum reason reason = judge_kind(claim, member);
+
+	if (reason != REASON_ALLOWED)
+		return reason;
+	if (!member->target)
+		return judge_sibling(claim, member);
+	reason = judge_rule(claim, member);
+	if (reason != REASON_ALLOWED)
+		return reason;
+	return judge_taking(claim, member);
+}
+
+/*
+ * VFIO takes no bridge, and a host or ISA bridge, which it would take, must not be put to sleep
+ * as vfio-pci does with what nobody has open: class 06 is parked on no driver.
+ */
+static enum action plan_parking(const struct claim *claim, const struct device *device)
+{
+	bool bridge = device->bridge ||
+		      (device->class_code != ID_UNKNOWN && device->class_code >> 16 == 0x06);
+
+	if (claim->park == PARK_VFIO && !bridge && device->vfio_driver)
+		return ACTION_PARK_VFIO;
+	return ACTION_PARK_NONE;
+}
+
+static enum action plan_member(const struct claim *claim, const struct member *member)
+{
+	if (member->reason != REASON_ALLOWED || stays(member))
+		return ACTION_NONE;
+	if (member->target && !member->target->withhold)
+		return ACTION_GRANT;
+	return plan_parking(claim, member->device);
+}
+
+static void claim_refuse(struct claim *claim, enum reason reason, const struct rule *rule)
+{
+	if (claim->refused[reason])
+		return;
+	claim->refused[reason] = true;
+	claim->refused_rule[reason] = rule;
+}
+
+static void judge_limits(struct claim *claim, const struct rule *rule)
+{
+	uid_t owner = claim->request->owner;
+	size_t n = 0;
+
+	for (size_t i = 0; i < claim->n_targets; i++)
+		if (claim->targets[i].rule == rule)
+			n++;
+	if (rule->limit_leases != UINT32_MAX &&
+	    ledger_count_rule_leases(claim->ledger, owner, rule->id) >= rule->limit_leases)
+		claim_refuse(claim, REASON_LIMIT_RULE_LEASES, rule);
+	if (rule->limit_devices != UINT32_MAX &&
+	    ledger_count_rule_devices(claim->ledger, owner, rule->id) + n > rule->limit_devices)
+		claim_refuse(claim, REASON_LIMIT_RULE_DEVICES, rule);
+}
+
+/* What the deciding rules together say about the request. */
+static void judge_terms(struct claim *claim)
+{
+	const struct rule *last = NULL;
+
+	for (size_t i = 0; i < claim->n_targets; i++) {
+		const struct rule *rule = claim->targets[i].rule;
+
+		if (!rule || rule->deny)
+			continue;
+		if (rule->park == PARK_VFIO && claim->rule_park == PARK_VFIO &&
+		    claim->mode != MODE_CDEV)
+			claim_refuse(claim, REASON_PARK, rule);
+		if (rule->memlock < claim->request->memlock)
+			claim_refuse(claim, REASON_MEMLOCK, rule);
+		/* Neighbours mostly have the same rule: do not count the ledger for each. */
+		if (rule != last)
+			judge_limits(claim, rule);
+		last = rule;
+	}
+	if (!(claim->modes & claim_wanted_modes(claim)))
+		claim_refuse(claim, REASON_MODE, NULL);
+	else if (!mode_in_kernel(claim->features, claim->mode))
+		claim_refuse(claim, REASON_MODE_KERNEL, NULL);
+}
+
+static bool name_taken(const struct claim *claim)
+{
+	const struct request *request = claim->request;
+
+	if (!request->name)
+		return false;
+	HASH_FOREACH (lease, claim->ledger->leases)
+		if (lease->owner == request->owner && streq0(lease->name, request->name))
+			return true;
+	return false;
+}
+
+/* An expectation of a device that is not concerned is a slip of the pen, and checks nothing. */
+static const struct expect *find_unmet(const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->request->n_expect; i++)
+		if (!claim_member(claim, claim->request->expect[i].device))
+			return &claim->request->expect[i];
+	return NULL;
+}
+
+static void judge_request(struct claim *claim)
+{
+	const struct policy *policy = claim->policy;
+
+	memset(claim->refused, 0, sizeof(claim->refused));
+	judge_terms(claim);
+	claim->unmet = claim->n_undrawn == 0 ? find_unmet(claim) : NULL;
+	if (claim->unmet)
+		claim_refuse(claim, REASON_WRONG_DEVICE, NULL);
+	if (policy && ledger_count_owner(claim->ledger, claim->request->owner) >=
+			      policy->limit_leases_per_user)
+		claim_refuse(claim, REASON_LIMIT_USER, NULL);
+	if (name_taken(claim))
+		claim_refuse(claim, REASON_NAME_TAKEN, NULL);
+	if (claim->draining)
+		claim_refuse(claim, REASON_DRAINING, NULL);
+}
+
+void claim_judge(struct claim *claim)
+{
+	claim_find_terms(claim);
+	for (size_t i = 0; i < claim->n_members; i++) {
+		struct member *member = &claim->members[i];
+
+		member->reason = judge_member(claim, member);
+		member->action = plan_member(claim, member);
+	}
+	judge_request(claim);
+}
+
+/*
+ * While pools are still to be drawn from, a sibling that is not named yet may be drawn, and what
+ * is withheld may turn out to be in the group of what is drawn.
+ */
+static bool may_be_drawn(const struct claim *claim, const struct device *device, bool *used)
+{
+	size_t left = claim->n_undrawn;
+
+	for (size_t i = claim->n_targets; i-- > 0 && left > 0;) {
+		const struct target *target = &claim->targets[i];
+		const struct pool *pool;
+
+		if (!target->pool || target->device || target->reason != REASON_ALLOWED)
+			continue;
+		left--;
+		pool = policy_pool(claim->policy, target->pool);
+		if (used[i] || !pool_matches_device(claim->policy, pool, device, device->driver))
+			continue;
+		used[i] = true;
+		return true;
+	}
+	return false;
+}
+
+static bool is_open(const struct claim *claim, const struct member *member, bool *used)
+{
+	if (claim->n_undrawn == 0)
+		return false;
+	if (member->reason == REASON_WITHHOLD_OUTSIDE)
+		return true;
+	if (member->reason != REASON_CONSENT_NAME && member->reason != REASON_SIBLING_ON_VFIO)
+		return false;
+	return may_be_drawn(claim, member->device, used);
+}
+
+enum reason claim_refusal(const struct claim *claim)
+{
+	bool used[REQUEST_DEVICES_MAX] = {};
+	enum reason worst = REASON_MAX;
+
+	for (size_t i = 0; i < claim->n_members; i++) {
+		const struct member *member = &claim->members[i];
+
+		/* Each that is open uses up a pool: they are asked in the same order every time. */
+		if (member->reason != REASON_ALLOWED && !is_open(claim, member, used) &&
+		    member->reason < worst)
+			worst = member->reason;
+	}
+	for (int reason = 0; reason < (int)worst; reason++)
+		if (claim->refused[reason])
+			worst = (enum reason)reason;
+	return worst == REASON_MAX ? REASON_ALLOWED : worst;
+}
+
+void claim_settle(struct claim *claim)
+{
+	bool used[REQUEST_DEVICES_MAX] = {};
+
+	for (size_t i = 0; i < claim->n_members; i++)
+		if (is_open(claim, &claim->members[i], used))
+			claim->members[i].reason = REASON_ALLOWED;
+}

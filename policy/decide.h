@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Whether somebody may have devices, and what would be done to each: decide(), a pure function of
+ * the topology, the policy, the ledger, the kernel's features and the request. Acquire carries
+ * its answer out; Explain shows it and does nothing.
+ */
+
+#include "policy/ledger.h"
+#include "policy/rules.h"
+#include "policy/topology.h"
+
+/* The one reason of a decision, and of each device's verdict. */
+enum reason {
+	REASON_ALLOWED,
+	REASON_NO_DEVICES,         /* the request names none */
+	REASON_TOO_MANY_DEVICES,   /* more than a request may name */
+	REASON_NO_SUCH_DEVICE,
+	REASON_NO_SUCH_POOL,
+	REASON_POOL_EMPTY,         /* no free device in it that this subject may have */
+	REASON_DUPLICATE,          /* named twice, or both to be granted and withheld */
+	REASON_WITHHOLD_OUTSIDE,   /* withhold names a device of another group */
+	REASON_NO_GROUP,           /* the device is in no IOMMU group */
+	REASON_NOT_ISOLATED,       /* a noiommu group */
+	REASON_UNSUPPORTED_BUS,    /* not PCI: cannot be leased yet */
+	REASON_BRIDGE,             /* VFIO takes no bridge: it can only be withheld */
+	REASON_NO_VFIO_DRIVER,     /* nothing can drive it for VFIO */
+	REASON_WRONG_DEVICE,       /* "expect" names another vendor:product */
+	REASON_NO_RULE,            /* no rule matches: the default */
+	REASON_DENY_RULE,
+	REASON_VERB,               /* the deciding rule lacks a verb that is needed */
+	REASON_MODE,               /* the rules allow no such mode */
+	REASON_MODE_KERNEL,        /* the kernel has no such mode */
+	REASON_PARK,               /* the rules' park does not fit the mode */
+	REASON_CONSENT_NAME,       /* a sibling on a driver that counts is not named */
+	REASON_CONSENT_DRIVER,     /* the rule does not consent to the device's driver */
+	REASON_SIBLING_ON_VFIO,    /* a sibling on a VFIO driver or pci-stub is not named */
+	REASON_IN_USE,             /* the host needs it */
+	REASON_GROUP_LEASED,
+	REASON_GROUP_DRAINING,     /* draining, restoring or failed */
+	REASON_PF_VF,              /* its PF or VFs are in other hands */
+	REASON_MEMLOCK,            /* more than the rules' bound */
+	REASON_LIMIT_USER,
+	REASON_LIMIT_RULE_LEASES,
+	REASON_LIMIT_RULE_DEVICES,
+	REASON_NAME_TAKEN,
+	REASON_DRAINING,           /* the daemon gives no new leases */
+	REASON_NO_PROCESS,         /* a rule needs the caller's unit and the bus does not know it */
+	REASON_MAX,
+	REASON_INVALID = -1,
+};
+DECLARE_STRING_TABLE(reason, enum reason)
+
+/* The bus error's short name (as in "org.vfiod1.Error.NotPermitted") for a reason. */
+const char *reason_to_error(enum reason reason);
+
+/* What would be done to a device. */
+enum action {
+	ACTION_NONE,       /* stays as it is: nothing to do (pcieport, …) */
+	ACTION_GRANT,      /* to its VFIO driver, opened for the owner */
+	ACTION_PARK_VFIO,  /* to its VFIO driver, node stays root's */
+	ACTION_PARK_NONE,  /* to no driver */
+	ACTION_MAX,
+	ACTION_INVALID = -1,
+};
+DECLARE_STRING_TABLE(action, enum action)
+
+/* What the running kernel can do. */
+struct host_features {
+	bool group;   /* /dev/vfio/vfio and groups (CONFIG_VFIO_GROUP) */
+	bool iommufd; /* /dev/iommu */
+	bool cdev;    /* /dev/vfio/devices/ (CONFIG_VFIO_DEVICE_CDEV) */
+};
+
+struct expect {
+	const char *device;
+	uint32_t vendor, product;
+};
+
+#define REQUEST_DEVICES_MAX 64
+/* A request touches at most this many groups: each named device is in one. */
+#define REQUEST_GROUPS_MAX REQUEST_DEVICES_MAX
+
+struct request {
+	struct subject subject; /* who asks */
+	uid_t owner;            /* for whom; the subject's uid unless delegated */
+	char *const *devices;   /* sysfs names or "pool:NAME" */
+	char *const *withhold;  /* sysfs names */
+	enum mode mode;
+	const char *name; /* label or NULL */
+	bool persist;
+	uint64_t memlock; /* bytes, 0: not asked for */
+	const struct expect *expect;
+	size_t n_expect;
+};
+
+struct verdict {
+	char *device;
+	uint64_t identity;
+	uint32_t group;
+	bool named;
+	bool withhold; /* named under "withhold" */
+	enum reason reason;
+	char *rule; /* deciding rule's id; NULL: none matched or none was needed */
+	enum action action;
+	char *host_driver; /* the driver that it has now; NULL: none */
+	char *target_driver; /* ACTION_GRANT and _PARK_VFIO */
+	char *message;     /* for a reason other than allowed */
+};
+
+struct passed_over {
+	char *device;
+	char *rule;
+	char *why;
+};
+
+struct decision {
+	bool allowed;
+	enum reason reason; /* the first verdict's that refuses, in the order of enum reason's causes */
+	char *message;      /* one or two sentences: the thing, the reason, the next step */
+	enum mode mode;     /* resolved; never auto */
+	enum auth auth;
+	enum park park;     /* resolved: vfio or none */
+	enum revoke revoke;
+	uint64_t memlock_max;
+	struct verdict *verdicts; /* every member of every group touched, by name */
+	size_t n_verdicts;
+	uint32_t *groups; /* by id */
+	size_t n_groups;
+	struct passed_over *passed; /* rules passed over, for explain */
+	size_t n_passed;
+};
+
+struct decision *decision_free(struct decision *decision);
+DEFINE_CLEANUP(struct decision *, decision_free)
+
+/*
+ * Decides. Returns 0 and a decision of the caller, or -ENOMEM. draining: the daemon gives no new
+ * leases. policy may be NULL: nobody may have anything (I9).
+ */
+int decide(const struct topology *topology, const struct policy *policy,
+	   const struct ledger *ledger, const struct host_features *features, bool draining,
+	   const struct request *request, struct decision **decision);
+
+/* Whether two decisions ask for the same to be done to the same devices under the same rules. */
+bool decision_equal(const struct decision *a, const struct decision *b);
+
+/*
+ * What keeps the host from giving a group away, device by device, whoever asks: for the bus'
+ * Group.Viable and Group.Blockers. Appends "device" and "reason" pairs; 0 or -ENOMEM.
+ */
+struct blocker {
+	const struct device *device;
+	char *reason;
+};
+int group_blockers(const struct group *group, struct blocker **blockers, size_t *n);
+void blockers_free(struct blocker *blockers, size_t n);

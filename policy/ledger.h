@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The ledger: who has which group, and in what state of its life a lease is. Values only; the
+ * daemon's lease/ does what a state asks for, writes the journal and tells the bus.
+ *
+ * The ledger keeps invariant I1 by itself: a group is in at most one lease, from preparing until
+ * the lease is removed, and a state changes only along the table in ledger.c.
+ */
+
+#include "policy/base.h"
+#include "policy/rules.h"
+
+enum lease_state {
+	LEASE_PREPARING, /* journaled; a worker swaps drivers; no fd exists */
+	LEASE_LEASED,    /* the owner has it */
+	LEASE_DRAINING,  /* over; waits until the kernel says that the last fd is gone */
+	LEASE_RESTORING, /* drivers and overrides are being put back */
+	LEASE_FAILED,    /* a device did not come back; an administrator must look */
+	LEASE_STATE_MAX,
+	LEASE_STATE_INVALID = -1,
+};
+DECLARE_STRING_TABLE(lease_state, enum lease_state)
+
+/* The state of a device, as on the bus. */
+enum device_state {
+	DEVICE_HOST,
+	DEVICE_GRANTED,
+	DEVICE_WITHHELD,
+	DEVICE_FENCED,
+	DEVICE_STATE_MAX,
+	DEVICE_STATE_INVALID = -1,
+};
+DECLARE_STRING_TABLE(device_state, enum device_state)
+
+/* A device of a lease, and what it had before: this is what is given back (I4). */
+struct lease_device {
+	char *name;
+	char *syspath;
+	uint64_t identity; /* the topology's, of this boot of the daemon */
+	uint32_t vendor, product, subvendor, subproduct;
+	uint32_t group;
+	enum device_state state;
+	char *rule; /* id of the deciding rule; NULL where none had to decide */
+	bool bridge;
+
+	/* What it had, as journaled before the first write. */
+	char *saved_driver;   /* NULL: none */
+	char *saved_override; /* NULL: none */
+	bool saved_bus_master;
+
+	/* What the lease wants of it. */
+	char *target_driver; /* VFIO driver to be bound; NULL: no driver (override "none") */
+	bool left;           /* stays as it is: on a driver that the kernel does not count */
+
+	char *error; /* why it is not home, while the lease is failed; or NULL */
+};
+
+struct lease_group {
+	uint32_t id;
+	uint64_t generation;
+};
+
+struct lease_holder {
+	pid_t pid;
+	char *command;
+};
+
+struct lease {
+	char *id;   /* 16 hexadecimal digits */
+	char *name; /* label, unique per owner; or NULL */
+	uid_t owner;
+	enum mode mode;
+	enum lease_state state;
+	struct lease_group *groups; /* by id */
+	size_t n_groups;
+	struct lease_device *devices; /* every member of every group, by name */
+	size_t n_devices;
+
+	bool persist;
+	bool shared;
+	bool attach;
+	bool device_fds;
+	enum park park;
+	enum revoke revoke;
+	uint64_t memlock;     /* bytes raised to; 0: not asked for */
+	uint64_t since_usec;  /* CLOCK_REALTIME of the claim */
+	char *connection;     /* unique bus name of the acquirer */
+	char *bus_id;         /* of the bus instance that the name belongs to */
+	uid_t acquirer;       /* uid of the connection */
+	char *unit;           /* system unit of the acquirer; NULL: none or not known */
+	bool has_lifeline;
+	bool acl_granted;     /* node mode: the owner is in the nodes' ACLs */
+	char *end_reason;     /* why it ended, from draining on; or NULL */
+	struct lease_holder *holders; /* while draining: who still has fds, as far as known */
+	size_t n_holders;
+
+	void *data; /* the daemon's */
+	UT_hash_handle hh;
+};
+
+struct lease *lease_new(const char *id);
+struct lease *lease_free(struct lease *lease);
+DEFINE_CLEANUP(struct lease *, lease_free)
+
+struct lease_device *lease_device(const struct lease *lease, const char *name);
+bool lease_has_group(const struct lease *lease, uint32_t id);
+/* Adds a group (kept sorted). Returns 0 or -ENOMEM; a group that is there already is fine. */
+int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation);
+/* Adds an empty entry for a device, kept sorted by name. NULL: out of memory. */
+struct lease_device *lease_add_device(struct lease *lease, const char *name);
+size_t lease_count_devices(const struct lease *lease, enum device_state state);
+void lease_clear_holders(struct lease *lease);
+
+/* Whether the step is in the state machine's table. */
+bool lease_state_may_follow(enum lease_state from, enum lease_state to);
+/* Takes the step. -EINVAL (and nothing changed) for one that is not in the table. */
+int lease_set_state(struct lease *lease, enum lease_state to);
+
+struct ledger {
+	struct lease *leases; /* uthash by id */
+};
+
+void ledger_init(struct ledger *ledger);
+/* Frees every lease. */
+void ledger_done(struct ledger *ledger);
+
+enum {
+	LEDGER_ID_TAKEN = 1, /* a lease has this id */
+	LEDGER_GROUP_TAKEN,  /* one of its groups is in another lease */
+	LEDGER_NAME_TAKEN,   /* the owner has a lease of this name */
+};
+/* Puts a lease in; the ledger owns it then. 0, or a LEDGER_ outcome and nothing changed. */
+int ledger_add(struct ledger *ledger, struct lease *lease);
+/* Takes it out: it is the caller's again. */
+struct lease *ledger_remove(struct ledger *ledger, struct lease *lease);
+
+struct lease *ledger_lease(const struct ledger *ledger, const char *id);
+/* By id, else by name among the owner's; with any_owner the only one of that name. NULL: none. */
+struct lease *ledger_find(const struct ledger *ledger, const char *id_or_name, uid_t owner,
+			  bool any_owner);
+struct lease *ledger_group(const struct ledger *ledger, uint32_t group);
+struct lease *ledger_device(const struct ledger *ledger, const char *device);
+size_t ledger_count_owner(const struct ledger *ledger, uid_t owner);
+/* Leases of the owner with a device that the rule decided, and granted or withheld such devices. */
+size_t ledger_count_rule_leases(const struct ledger *ledger, uid_t owner, const char *rule);
+size_t ledger_count_rule_devices(const struct ledger *ledger, uid_t owner, const char *rule);
+
+/* State of a device on the bus, from the lease that it is in; host if in none. */
+enum device_state ledger_device_state(const struct ledger *ledger, const char *device);
+/* The driver that the host had: the saved one while leased, else the bound one. Borrowed. */
+const char *ledger_host_driver(const struct ledger *ledger, const struct device *device);

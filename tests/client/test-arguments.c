@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What vfiodctl does to names and commands: device names as they are typed, sizes, the patterns in
+ * a command's arguments, QEMU's options, object paths.
+ */
+
+#include "client/ctl/names.h"
+#include "client/ctl/qemu.h"
+#include "client/internal.h"
+
+#include <check.h>
+#include <stdio.h>
+
+/* iommufd 5, container 6, group 9 → 7, devices → 20 and 21 */
+static int lookup(void *userdata, const char *kind, const char *name)
+{
+	if (streq(kind, "iommufd"))
+		return 5;
+	if (streq(kind, "container"))
+		return 6;
+	if (streq(kind, "group") && (!name || streq(name, "9")))
+		return 7;
+	if (streq(kind, "device") && streq0(name, "0000:03:00.0"))
+		return 20;
+	if (streq(kind, "device") && streq0(name, "0000:03:00.1"))
+		return 21;
+	return -ENOENT;
+}
+
+START_TEST(test_replace)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "", "" },
+		{ "plain", "plain" },
+		{ "{iommufd}", "5" },
+		{ "a{iommufd}b{container}c", "a5b6c" },
+		{ "fd={fd:0000:03:00.0},x={fd:0000:03:00.1}", "fd=20,x=21" },
+		{ "{fd:03:00.0}", "20" },
+		{ "{group:9}", "7" },
+		{ "{\"driver\":\"qcow2\"}", "{\"driver\":\"qcow2\"}" },
+		{ "{{iommufd}}", "{5}" },
+		{ "{iommufd", "{iommufd" },
+		{ "iommufd}", "iommufd}" },
+		{ "{}", "{}" },
+		{ "{Iommufd}{ iommufd}{iommufd }", "{Iommufd}{ iommufd}{iommufd }" },
+		{ "{", "{" },
+	};
+	_cleanup_free_ char *result = NULL, *missing = NULL;
+
+	ck_assert_int_eq(replace_argument(cases[_i].in, lookup, NULL, &result, &missing), 0);
+	ck_assert_str_eq(result, cases[_i].out);
+	ck_assert_ptr_null(missing);
+}
+END_TEST
+
+START_TEST(test_replace_missing)
+{
+	static const char *const cases[] = { "{group:10}", "{fd:0000:04:00.0}", "{fd:}",
+					     "{group:}" };
+	_cleanup_free_ char *result = NULL, *missing = NULL, *argument = NULL;
+
+	ck_assert_int_gt(asprintf(&argument, "a{iommufd}%sb", cases[_i]), 0);
+	ck_assert_int_eq(replace_argument(argument, lookup, NULL, &result, &missing), -ENOENT);
+	ck_assert_str_eq(missing, cases[_i]);
+	ck_assert_ptr_null(result);
+}
+END_TEST
+
+START_TEST(test_replace_command)
+{
+	char *command[] = { "vmm", "--fd", "{fd:03:00.1}", "{iommufd}", NULL };
+	_cleanup_strv_ char **result = NULL;
+	_cleanup_free_ char *joined = NULL, *missing = NULL;
+
+	ck_assert_int_eq(replace_arguments(command, lookup, NULL, &result, &missing), 0);
+	joined = strv_join(result, " ");
+	ck_assert_str_eq(joined, "vmm --fd 21 5");
+}
+END_TEST
+
+START_TEST(test_qemu_cdev)
+{
+	char *devices[] = { "0000:03:00.0", "0000:03:00.1", NULL };
+	_cleanup_strv_ char **command = NULL;
+	_cleanup_free_ char *joined = NULL;
+	const char *wrong = NULL;
+
+	ck_assert_int_eq(strv_extend(&command, "qemu"), 0);
+	ck_assert_int_eq(qemu_arguments("cdev", devices, lookup, NULL, &command, &wrong), 0);
+	joined = strv_join(command, " ");
+	ck_assert_str_eq(joined, "qemu -object iommufd,id=vfiod,fd=5"
+				 " -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=20"
+				 " -device vfio-pci,id=vfiod1,iommufd=vfiod,fd=21");
+}
+END_TEST
+
+START_TEST(test_qemu_node)
+{
+	char *devices[] = { "0000:03:00.0", NULL };
+	_cleanup_strv_ char **command = NULL;
+	_cleanup_free_ char *joined = NULL;
+	const char *wrong = NULL;
+
+	ck_assert_int_eq(qemu_arguments("node", devices, lookup, NULL, &command, &wrong), 0);
+	joined = strv_join(command, " ");
+	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0");
+}
+END_TEST
+
+START_TEST(test_qemu_refused)
+{
+	char *platform[] = { "0000:03:00.0", "fec00000.ethernet", NULL };
+	char *absent[] = { "0000:05:00.0", NULL };
+	_cleanup_strv_ char **command = NULL;
+	const char *wrong = NULL;
+
+	ck_assert_int_eq(qemu_arguments("cdev", platform, lookup, NULL, &command, &wrong), -EINVAL);
+	ck_assert_str_eq(wrong, "fec00000.ethernet");
+	ck_assert_int_eq(qemu_arguments("cdev", absent, lookup, NULL, &command, &wrong), -EINVAL);
+	ck_assert_str_eq(wrong, "0000:05:00.0");
+	ck_assert_int_eq(qemu_arguments("group", absent, lookup, NULL, &command, &wrong),
+			 -EOPNOTSUPP);
+}
+END_TEST
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+START_TEST(test_qemu_memory)
+{
+	static const struct {
+		const char *option;
+		uint64_t bytes;
+	} cases[] = {
+		{ NULL, 128 * MIB },
+		{ "2G", 2 * GIB },
+		{ "512", 512 * MIB },
+		{ "512M", 512 * MIB },
+		{ "2g", 2 * GIB },
+		{ "size=1G", GIB },
+		{ "1G,slots=2,maxmem=8G", 8 * GIB },
+		{ "size=4G,maxmem=4G", 4 * GIB },
+		{ "1048576K", GIB },
+	};
+	char *command[] = { "qemu", "-nographic", "-m", (char *)cases[_i].option, NULL };
+	uint64_t bytes;
+
+	if (!cases[_i].option)
+		command[2] = NULL;
+	ck_assert_int_eq(qemu_memory(command, &bytes), 0);
+	ck_assert_uint_eq(bytes, cases[_i].bytes);
+}
+END_TEST
+
+START_TEST(test_qemu_memory_garbled)
+{
+	static const char *const cases[] = { "two", "2Q", "-1", "99999999999999999999G", "size=" };
+	char *command[] = { "qemu", "-m", (char *)cases[_i], NULL };
+	uint64_t bytes;
+
+	ck_assert_int_eq(qemu_memory(command, &bytes), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_device_argument)
+{
+	static const struct {
+		const char *typed, *name;
+	} cases[] = {
+		{ "0000:03:00.0", "0000:03:00.0" },
+		{ "03:00.0", "0000:03:00.0" },
+		{ "3B:0A.7", "0000:3b:0a.7" },
+		{ "0000:3B:0A.7", "0000:3b:0a.7" },
+		{ "10000:03:00.0", "10000:03:00.0" },
+		{ "pool:NICs", "pool:NICs" },
+		{ "03:00.8", "03:00.8" },
+		{ "Fec00000.Ethernet", "Fec00000.Ethernet" },
+		{ "/org/vfiod1/device/pci_0000_03_00_0", "/org/vfiod1/device/pci_0000_03_00_0" },
+		{ "", "" },
+	};
+	_cleanup_free_ char *name = device_argument(cases[_i].typed);
+
+	ck_assert_str_eq(name, cases[_i].name);
+}
+END_TEST
+
+START_TEST(test_is_pci_address)
+{
+	ck_assert(is_pci_address("0000:03:00.0"));
+	ck_assert(is_pci_address("10000:ff:1f.7"));
+	ck_assert(!is_pci_address("03:00.0"));
+	ck_assert(!is_pci_address("0000:03:00.8"));
+	ck_assert(!is_pci_address("0000:03:00.0 "));
+	ck_assert(!is_pci_address("000g:03:00.0"));
+	ck_assert(!is_pci_address("123456789:03:00.0"));
+	ck_assert(!is_pci_address("usb1"));
+}
+END_TEST
+
+START_TEST(test_size)
+{
+	uint64_t bytes;
+
+	ck_assert_int_eq(size_parse("4096", &bytes), 0);
+	ck_assert_uint_eq(bytes, 4096);
+	ck_assert_int_eq(size_parse("64G", &bytes), 0);
+	ck_assert_uint_eq(bytes, 64 * GIB);
+	ck_assert_int_eq(size_parse("1p", &bytes), 0);
+	ck_assert_uint_eq(bytes, UINT64_C(1) << 50);
+	ck_assert_int_eq(size_parse("16383P", &bytes), 0);
+	ck_assert_int_eq(size_parse("16384P", &bytes), -ERANGE);
+	ck_assert_int_eq(size_parse("99999999999999999999", &bytes), -ERANGE);
+	ck_assert_int_eq(size_parse("", &bytes), -EINVAL);
+	ck_assert_int_eq(size_parse("G", &bytes), -EINVAL);
+	ck_assert_int_eq(size_parse("-1", &bytes), -EINVAL);
+	ck_assert_int_eq(size_parse(" 1", &bytes), -EINVAL);
+	ck_assert_int_eq(size_parse("1GB", &bytes), -EINVAL);
+	ck_assert_int_eq(size_parse("1.5G", &bytes), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_device_path)
+{
+	static const struct {
+		const char *path, *name; /* NULL: not a device's path */
+	} cases[] = {
+		{ "/org/vfiod1/device/pci_0000_02_01_0", "0000:02:01.0" },
+		{ "/org/vfiod1/device/pci_10000_ff_1f_7", "10000:ff:1f.7" },
+		{ "/org/vfiod1/device/pci_0000_02_01_8", NULL },
+		{ "/org/vfiod1/device/pci_000_02_01_0", NULL },
+		{ "/org/vfiod1/device/pci_0000_02_01_00", NULL },
+		{ "/org/vfiod1/device/pci_", NULL },
+		{ "/org/vfiod1/device/fec00000_2eethernet", "fec00000.ethernet" },
+		{ "/org/vfiod1/device/pci_5fx", NULL },
+		{ "/org/vfiod1/device", NULL },
+		{ "/org/vfiod1/device/", NULL },
+		{ "/org/vfiod1/group/1", NULL },
+		{ "/", NULL },
+	};
+	_cleanup_free_ char *name = NULL;
+	int r = device_name_from_path(cases[_i].path, &name);
+
+	if (!cases[_i].name) {
+		ck_assert_int_lt(r, 0);
+		return;
+	}
+	ck_assert_int_eq(r, 0);
+	ck_assert_str_eq(name, cases[_i].name);
+}
+END_TEST
+
+START_TEST(test_group_path)
+{
+	uint32_t id;
+
+	ck_assert_int_eq(group_id_from_path("/org/vfiod1/group/0", &id), 0);
+	ck_assert_uint_eq(id, 0);
+	ck_assert_int_eq(group_id_from_path("/org/vfiod1/group/4294967295", &id), 0);
+	ck_assert_uint_eq(id, UINT32_MAX);
+	ck_assert_int_lt(group_id_from_path("/org/vfiod1/group/4294967296", &id), 0);
+	ck_assert_int_lt(group_id_from_path("/org/vfiod1/group/", &id), 0);
+	ck_assert_int_lt(group_id_from_path("/org/vfiod1/group/-1", &id), 0);
+	ck_assert_int_lt(group_id_from_path("/org/vfiod1/group/1x", &id), 0);
+	ck_assert_int_lt(group_id_from_path("/org/vfiod1/lease/1", &id), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("arguments");
+	TCase *tc = tcase_create("arguments");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(tc, test_replace, 0, 14);
+	tcase_add_loop_test(tc, test_replace_missing, 0, 4);
+	tcase_add_test(tc, test_replace_command);
+	tcase_add_test(tc, test_qemu_cdev);
+	tcase_add_test(tc, test_qemu_node);
+	tcase_add_test(tc, test_qemu_refused);
+	tcase_add_loop_test(tc, test_qemu_memory, 0, 9);
+	tcase_add_loop_test(tc, test_qemu_memory_garbled, 0, 5);
+	tcase_add_loop_test(tc, test_device_argument, 0, 10);
+	tcase_add_test(tc, test_is_pci_address);
+	tcase_add_test(tc, test_size);
+	tcase_add_loop_test(tc, test_device_path, 0, 12);
+	tcase_add_test(tc, test_group_path);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Faults, locks, events and counters of the mocked kernel; the driver core is in mock-driver.c. */
+
+#include "tests/mock/mock-kernel.h"
+
+#include "daemon/util/fd.h"
+#include "tests/mock/tree.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+void mk_log(int root, const char *format, ...)
+{
+	_cleanup_close_ int fd =
+		openat(root, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	char line[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (fd < 0 || write(fd, line, (size_t)n) != n)
+		err(1, "mock: log");
+}
+
+/* A number that each caller gets another of, also across processes. */
+uint64_t mk_next(int root, const char *counter)
+{
+	_cleanup_close_ int fd = openat(root, counter, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	char text[32] = "";
+	uint64_t n;
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0 || pread(fd, text, sizeof(text) - 1, 0) < 0)
+		err(1, "mock: %s", counter);
+	n = strtoull(text, NULL, 10);
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)n + 1);
+	if (pwrite(fd, text, strlen(text), 0) < 0)
+		err(1, "mock: %s", counter);
+	return n;
+}
+
+static int parse_errno(const char *text)
+{
+	for (int e = 1; e < 134; e++)
+		if (streq0(strerrorname_np(e), text))
+			return -e;
+	return -atoi(text);
+}
+
+int mk_fault(int root, const char *op, const char *name)
+{
+	_cleanup_free_ char *slow = tree_read(root, "slow/%s/%s", op, name);
+	_cleanup_free_ char *fail = tree_read(root, "fail/%s/%s", op, name);
+	char *count;
+
+	if (slow)
+		usleep((useconds_t)atoi(slow) * 1000);
+	if (!fail)
+		return 0;
+	count = strchr(fail, ' ');
+	if (count) {
+		_cleanup_free_ char *left = NULL;
+		int n = atoi(count + 1);
+
+		*count = 0;
+		left = mock_asprintf("%s %d\n", fail, n - 1);
+		if (n <= 1)
+			tree_remove(root, "fail/%s/%s", op, name);
+		else
+			tree_write(root, left, "fail/%s/%s", op, name);
+	}
+	return streq(fail, "ignore") ? MK_IGNORE : parse_errno(fail);
+}
+
+/* O_WRONLY|O_NONBLOCK on a FIFO is ENXIO exactly when nobody has it open for reading. */
+static bool fifo_has_readers(int root, const char *name)
+{
+	_cleanup_free_ char *path = mock_asprintf("open/%s", name);
+	_cleanup_close_ int fd = openat(root, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
+bool mk_is_held(int root, const char *name)
+{
+	return tree_exists(root, "held/%s", name) || fifo_has_readers(root, name);
+}
+
+int mk_open(int root, const char *name)
+{
+	_cleanup_free_ char *path = mock_asprintf("open/%s", name);
+	int fd;
+
+	tree_mkdir(root, "open");
+	if (mkfifoat(root, path, 0600) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(root, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The socket's path may be longer than an address takes: by way of the root's fd. */
+static bool uevent_address(int root, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/uevent", root);
+	return faccessat(root, "uevent", F_OK, 0) == 0;
+}
+
+void mk_event(int root, const char *action, const char *subsystem, const char *name,
+	      const char *path, const char *driver, const char *devnode)
+{
+	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct timeval timeout = { .tv_sec = 2 };
+	struct sockaddr_un address;
+	char line[PATH_MAX + 512];
+	uint64_t seqnum = mk_next(root, "seqnum") + 1;
+	int n = snprintf(line, sizeof(line), "both %s %s %s /%s %s %s %llu", action, subsystem,
+			 name, path, driver ?: "-", devnode ?: "-", (unsigned long long)seqnum);
+
+	if (sock < 0)
+		err(1, "mock: socket");
+	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (uevent_address(root, &address))
+		(void)!sendto(sock, line, (size_t)n, 0, (struct sockaddr *)&address,
+			      sizeof(address));
+	snprintf(line, sizeof(line), "%llu\n", (unsigned long long)seqnum);
+	tree_write(root, line, "sys/kernel/uevent_seqnum");
+}

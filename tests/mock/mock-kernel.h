@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The mocked kernel: what the driver core and VFIO do to a mocked host's tree when somebody writes
+ * to sysfs. Rules as of Linux 6.12: drivers/base/bus.c, dd.c, drivers/vfio. Both the mocked
+ * store.c of the daemon and mock-host.c drive it; all state is in files, so they can be in
+ * different processes.
+ *
+ * Beside sys/, dev/ and proc/ the root of a mocked host has
+ *
+ *   fail/OP/DEVICE   "ERRNO [COUNT]": OP fails so; "ignore": it does nothing and says 0.
+ *                    OP: OVERRIDE, UNBIND, PROBE; OPEN, ATTACH, SETTLE, GRANT for others
+ *   slow/OP/DEVICE   milliseconds before OP
+ *   held/DEVICE      an unbind from VFIO waits while this is there
+ *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
+ *   owned/GROUP      DMA ownership of the group is taken: host drivers are refused
+ *   old-kernel       driver_override takes the device lock (before 6.12.91)
+ *   busy/NAME        a block device is open exclusively
+ *   foreign/NODE     who else may open a node, in words
+ *   acl/NODE/UID     an ACL entry
+ *   network/IFNAME   "address A" and "route R" lines
+ *   features         words: group, iommufd, cdev
+ *   real-proc        the daemon uses the real /proc
+ *   log              what was written, a line each, with what came of it
+ *   uevent           socket on which the daemon hears of events
+ */
+
+#include "policy/base.h"
+
+#include <sys/types.h>
+
+enum {
+	MK_IGNORE = 1, /* a fault that does nothing */
+};
+
+/* The directory of a device, "sys/devices/…", of the caller; NULL: there is none. */
+char *mk_device_path(int root, const char *bus, const char *device);
+
+/* The three writes; 0 or -errno. `value` without newline, "" clears. */
+int mk_override(int root, const char *bus, const char *device, const char *value);
+int mk_unbind(int root, const char *bus, const char *driver, const char *device);
+int mk_probe(int root, const char *bus, const char *device);
+
+/* Binds without a match, for setting up and for `bind`. 0 or -errno of the driver. */
+int mk_bind(int root, const char *bus, const char *device, const char *driver);
+
+/* A driver's table: lines "id VVVV:PPPP", "class CCCC", "vfio", "managed-dma". */
+bool mk_driver_has(int root, const char *bus, const char *driver, const char *line);
+
+/* What fail/OP/NAME says: 0, MK_IGNORE or -errno. Counts down, and waits for slow/OP/NAME. */
+int mk_fault(int root, const char *op, const char *name);
+
+/* Whether somebody has the node's FIFO open, or held/NAME is there. */
+bool mk_is_held(int root, const char *name);
+/* Opens the FIFO as VFIO's nodes would be: an fd of the caller or -errno. */
+int mk_open(int root, const char *name);
+
+/* Tells the daemon, as kernel and as udev; path below "sys". Nobody listens: that is fine. */
+void mk_event(int root, const char *action, const char *subsystem, const char *name,
+	      const char *path, const char *driver, const char *devnode);
+
+void mk_log(int root, const char *format, ...) _printf_(2, 3);
+uint64_t mk_next(int root, const char *counter);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * In place of daemon/sysfs/store.c: a write to sysfs does to the mocked tree what the kernel's
+ * driver core would do.
+ */
+
+#include "daemon/sysfs/store.h"
+
+#include "daemon/sysfs/attr.h"
+#include "tests/mock/mock-kernel.h"
+#include "tests/mock/tree.h"
+
+#include <fcntl.h>
+
+/* The root of the mocked host is where its sys/ is. */
+static int open_root(const struct host *host)
+{
+	int fd = openat(host->sys, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The value without its newline. */
+static char *strip(const char *value)
+{
+	return mock_asprintf("%.*s", (int)strcspn(value, "\n"), value);
+}
+
+int store_device(const struct host *host, const char *subsystem, const char *device,
+		 const char *attr, const char *value)
+{
+	_cleanup_close_ int root = open_root(host);
+	_cleanup_free_ char *path = NULL, *text = strip(value);
+
+	if (root < 0)
+		return root;
+	if (!attr_name_valid(subsystem) || !attr_name_valid(device) || !attr_name_valid(attr))
+		return -EINVAL;
+	if (streq(attr, "driver_override"))
+		return mk_override(root, subsystem, device, text);
+	/* Any other attribute just has the value afterwards. */
+	path = mk_device_path(root, subsystem, device);
+	if (!path || !tree_exists(root, "%s/%s", path, attr))
+		return -ENOENT;
+	mk_log(root, "STORE %s/%s %s\n", device, attr, text);
+	tree_write(root, value, "%s/%s", path, attr);
+	return 0;
+}
+
+int store_driver(const struct host *host, const char *subsystem, const char *driver,
+		 const char *attr, const char *value)
+{
+	_cleanup_close_ int root = open_root(host);
+	_cleanup_free_ char *text = strip(value);
+
+	if (root < 0)
+		return root;
+	if (!attr_name_valid(subsystem) || !attr_name_valid(driver) || !attr_name_valid(attr))
+		return -EINVAL;
+	if (!tree_exists(root, "sys/bus/%s/drivers/%s", subsystem, driver))
+		return -ENOENT;
+	if (streq(attr, "unbind"))
+		return mk_unbind(root, subsystem, driver, text);
+	if (streq(attr, "bind"))
+		return mk_bind(root, subsystem, text, driver);
+	return -ENOENT;
+}
+
+int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)
+{
+	_cleanup_close_ int root = open_root(host);
+	_cleanup_free_ char *text = strip(value);
+
+	if (root < 0)
+		return root;
+	if (!attr_name_valid(subsystem) || !attr_name_valid(attr))
+		return -EINVAL;
+	if (streq(attr, "drivers_probe"))
+		return mk_probe(root, subsystem, text);
+	if (!tree_exists(root, "sys/bus/%s/%s", subsystem, attr))
+		return -ENOENT;
+	mk_log(root, "STORE %s/%s %s\n", subsystem, attr, text);
+	tree_write(root, value, "sys/bus/%s/%s", subsystem, attr);
+	return 0;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Capabilities: what is left after caps_drop(), read from /proc/self/status rather than by the
+ * library that dropped them; and that the unit and vfiod(8) say what the table says.
+ */
+
+#include "daemon/caps.h"
+
+#include <check.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uint64_t table_mask(void)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < caps_table_n; i++)
+		mask |= UINT64_C(1) << caps_table[i].cap;
+	return mask;
+}
+
+/* A line of /proc/self/status: "CapEff:\t0000…". */
+static uint64_t status(const char *key)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	size_t n = strlen(key);
+	uint64_t value = UINT64_MAX;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, key, n) == 0 && line[n] == ':')
+			value = strtoull(line + n + 1, NULL, 16);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/* Runs in a child: a number for the check that failed, 0 for none. */
+static int check_dropped(void)
+{
+	uint64_t had = status("CapPrm"), kept = had & table_mask();
+
+	if (caps_drop() != 0)
+		return 1;
+	if (status("CapEff") != kept || status("CapPrm") != kept)
+		return 2;
+	if (status("CapInh") != 0 || status("CapAmb") != 0)
+		return 3;
+	if (status("CapBnd") & ~table_mask())
+		return 4;
+	if (status("NoNewPrivs") != 1)
+		return 5;
+	/* It is fine to be asked again with nothing left to drop, as in the unit's sandbox. */
+	if (caps_drop() != 0)
+		return 6;
+	return status("CapEff") != kept ? 7 : 0;
+}
+
+/* What is left in the bounding set cannot be got back, nor can what was there be kept. */
+static int check_unprivileged(void)
+{
+	if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+		return 1;
+	return caps_drop() == -EPERM ? 0 : 2;
+}
+
+/* Something that was inherited goes too. */
+static int check_ambient(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return 11;
+	data[0].inheritable = data[0].permitted;
+	data[1].inheritable = data[1].permitted;
+	if (syscall(SYS_capset, &header, data) != 0 ||
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) != 0)
+		return 12;
+	return check_dropped();
+}
+
+static void run(int (*check)(void))
+{
+	int wait_status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(check());
+	ck_assert_int_eq(waitpid(pid, &wait_status, 0), pid);
+	ck_assert(WIFEXITED(wait_status));
+	ck_assert_int_eq(WEXITSTATUS(wait_status), 0);
+}
+
+static int check_not_root(void)
+{
+	return caps_drop() == -EPERM ? 0 : 1;
+}
+
+START_TEST(test_drop)
+{
+	if (geteuid() != 0) {
+		run(check_not_root);
+		return;
+	}
+	run(check_dropped);
+	run(check_unprivileged);
+	run(check_ambient);
+}
+END_TEST
+
+static char *read_source(const char *name)
+{
+	const char *top = getenv("top_srcdir");
+	_cleanup_free_ char *path = NULL;
+	char *text;
+	FILE *f;
+
+	ck_assert_int_gt(asprintf(&path, "%s/%s", top ? top : ".", name), 0);
+	f = fopen(path, "re");
+	ck_assert_msg(f != NULL, "%s: %m", path);
+	text = calloc(1, 1 << 18);
+	ck_assert_uint_gt(fread(text, 1, (1 << 18) - 1, f), 0);
+	fclose(f);
+	return text;
+}
+
+/* The unit leaves exactly the table's, in one line. */
+START_TEST(test_unit)
+{
+	_cleanup_free_ char *unit = read_source("systemd/vfiod.service.in");
+	char *line = strstr(unit, "\nCapabilityBoundingSet="), *word, *save;
+	uint64_t mask = 0;
+
+	ck_assert_ptr_nonnull(line);
+	ck_assert_ptr_null(strstr(line + 1, "\nCapabilityBoundingSet="));
+	line += strlen("\nCapabilityBoundingSet=");
+	*strchr(line, '\n') = '\0';
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		bool found = false;
+
+		for (size_t i = 0; i < caps_table_n; i++)
+			if (streq(caps_table[i].name, word)) {
+				mask |= UINT64_C(1) << caps_table[i].cap;
+				found = true;
+			}
+		ck_assert_msg(found, "%s is in the unit and not in the table", word);
+	}
+	ck_assert_uint_eq(mask, table_mask());
+}
+END_TEST
+
+/* The page names each, and no other that the daemon has. */
+START_TEST(test_man)
+{
+	_cleanup_free_ char *page = read_source("man/vfiod.8");
+
+	for (size_t i = 0; i < caps_table_n; i++)
+		ck_assert_msg(strstr(page, caps_table[i].name) != NULL, "%s", caps_table[i].name);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("caps");
+	TCase *tcase = tcase_create("caps");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tcase, test_drop);
+	tcase_add_test(tcase, test_unit);
+	tcase_add_test(tcase, test_man);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
