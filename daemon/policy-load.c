@@ -223,7 +223,7 @@ static int add_entry(struct load *load, const char *name, size_t dir)
 
 static int list_dir(struct load *load, size_t index)
 {
-	int fd = dup(load->fds[index]), r = 0;
+	int fd = fcntl(load->fds[index], F_DUPFD_CLOEXEC, 3), r = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!dir) {

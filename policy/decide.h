@@ -11,7 +11,12 @@
 #include "policy/rules.h"
 #include "policy/topology.h"
 
-/* The one reason of a decision, and of each device's verdict. */
+/*
+ * The one reason of a decision, and of each device's verdict. Their order is the order in which
+ * they count: of several that apply, the first is the answer. What the things are comes before
+ * what the rules say, so that a slip of the pen is called that; and the rules come before what the
+ * host and others need, so that who has no rule for a device learns nothing else about it.
+ */
 enum reason {
 	REASON_ALLOWED,
 	REASON_NO_DEVICES,         /* the request names none */
@@ -52,7 +57,14 @@ enum reason {
 };
 DECLARE_STRING_TABLE(reason, enum reason)
 
-/* The bus error's short name (as in "org.vfiod1.Error.NotPermitted") for a reason. */
+/*
+ * The bus error's short name (as in "org.vfiod1.Error.NotPermitted") for a reason; NULL for
+ * REASON_ALLOWED. Where api.md has no error of that very name: what the request itself has wrong
+ * is BadOption (a bridge to be granted too: it can be named under "withhold"), too many of
+ * something QuotaExceeded, an empty pool and a PF or VF in other hands GroupBusy (try later),
+ * no group NoSuchGroup, what VFIO cannot have GroupNotViable, another device than was expected
+ * GroupChanged, and a daemon that drains NotPermitted, as nobody may have a lease now.
+ */
 const char *reason_to_error(enum reason reason);
 
 /* What would be done to a device. */
@@ -87,7 +99,7 @@ struct request {
 	uid_t owner;            /* for whom; the subject's uid unless delegated */
 	char *const *devices;   /* sysfs names or "pool:NAME" */
 	char *const *withhold;  /* sysfs names */
-	enum mode mode;
+	enum mode mode; /* auto: cdev, else group; never node, which opens paths to a whole uid */
 	const char *name; /* label or NULL */
 	bool persist;
 	uint64_t memlock; /* bytes, 0: not asked for */
@@ -117,14 +129,18 @@ struct passed_over {
 
 struct decision {
 	bool allowed;
-	enum reason reason; /* the first verdict's that refuses, in the order of enum reason's causes */
-	char *message;      /* one or two sentences: the thing, the reason, the next step */
+	enum reason reason; /* the first, in the order of the enum, of the verdicts and the whole */
+	char *message;      /* sentences: each thing that has the reason, and the next step */
 	enum mode mode;     /* resolved; never auto */
 	enum auth auth;
 	enum park park;     /* resolved: vfio or none */
 	enum revoke revoke;
 	uint64_t memlock_max;
-	struct verdict *verdicts; /* every member of every group touched, by name */
+	/*
+	 * Every member of every group touched, by name, and what was named besides. A refusal may
+	 * be of the request as a whole (a limit, a mode): then the verdicts may all be "allowed".
+	 */
+	struct verdict *verdicts;
 	size_t n_verdicts;
 	uint32_t *groups; /* by id */
 	size_t n_groups;
@@ -138,6 +154,14 @@ DEFINE_CLEANUP(struct decision *, decision_free)
 /*
  * Decides. Returns 0 and a decision of the caller, or -ENOMEM. draining: the daemon gives no new
  * leases. policy may be NULL: nobody may have anything (I9).
+ *
+ * "pool:NAME" becomes the first device of the pool, by name, with which the request would be
+ * allowed; pools are drawn from in the order of the request, and one that was drawn is not given
+ * up for the sake of a later one. Where the rest of a group is not named, it counts as named if
+ * pools that are still to be drawn from can give it.
+ *
+ * The time that it takes grows with the members of the groups that are touched times the leases,
+ * and for each pool with the devices of the host; a request has at most REQUEST_DEVICES_MAX.
  */
 int decide(const struct topology *topology, const struct policy *policy,
 	   const struct ledger *ledger, const struct host_features *features, bool draining,

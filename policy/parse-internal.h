@@ -34,7 +34,7 @@ struct parser {
 	struct policy *policy;
 	struct policy_error *error;
 	const char *path;
-	const char *key; /* of the value that is being read, for messages */
+	const char *key; /* of the value that is being read, for messages; NULL: the whole file */
 	struct named_list rules, pools, pool_references;
 	/* Settings that hold for all: where they were given. path NULL: nowhere yet. */
 	struct source probe, leases_per_user;

@@ -93,9 +93,6 @@ int parse_expect(struct parser *p, struct json_object *value, enum json_node_kin
 
 	if (is == kind)
 		return 0;
-	if (!p->key)
-		return parse_fail(p, value, "%s is expected here, not %s %s", expected,
-				  articles[is], json_node_kind_to_string(is));
 	return parse_fail(p, value, "\"%s\" wants %s, not %s %s", p->key, expected, articles[is],
 			  json_node_kind_to_string(is));
 }

@@ -44,8 +44,9 @@ struct policy_name {
 };
 
 /*
- * Puts the answers in. A name that is not found, or not among the answers, is an error in a deny
- * rule (-EBADMSG, *error set), and elsewhere a warning in policy->warnings. 0 or -ENOMEM else.
+ * Puts the answers in, once for each policy. A name that is not found, or not among the answers, is
+ * an error in a deny rule (-EBADMSG, *error set), and elsewhere a warning in policy->warnings. 0 or
+ * -ENOMEM else.
  */
 int policy_resolve(struct policy *policy, const struct policy_name *users, size_t n_users,
 		   const struct policy_name *groups, size_t n_groups, struct policy_error *error);

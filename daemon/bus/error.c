@@ -4,6 +4,8 @@
 
 #include "daemon/bus/error.h"
 
+#include "policy/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -50,36 +52,17 @@ char *bus_error_name(const char *short_name)
 	return name;
 }
 
-/* Length of the valid UTF-8 sequence at s, 0 for none (overlong, surrogate, above U+10FFFF). */
-static size_t utf8_sequence(const unsigned char *s)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 4;
-	uint32_t c;
-
-	if (n == 1)
-		return 1;
-	if (n == 4 && (s[0] & 0xf8) != 0xf0)
-		return 0;
-	c = s[0] & (0xffU >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
-}
-
 char *utf8_clean(char *s)
 {
-	size_t n;
+	size_t left = s ? strlen(s) : 0, n;
+	uint32_t c;
 
-	for (unsigned char *p = (unsigned char *)s; p && *p; p += n) {
-		n = utf8_sequence(p);
-		if (n == 0 || (n == 1 && (*p < ' ' || *p == 0x7f) && *p != '\n' && *p != '\t')) {
-			*p = '?';
-			n = 1;
-		}
+	for (char *p = s; left > 0; p += n, left -= n) {
+		n = utf8_read(p, left, &c);
+		if (n > 0 && (!utf8_is_control(c) || c == '\n' || c == '\t'))
+			continue;
+		n = n ? n : 1;
+		memset(p, '?', n);
 	}
 	return s;
 }

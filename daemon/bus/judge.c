@@ -136,8 +136,8 @@ static int begin(struct judge *judge)
 		return r;
 	if (!devices)
 		return 1;
-	return inspect_start(manager->event, &manager->host, devices, true, on_inspected, judge,
-			     &judge->inspection);
+	return inspect_start(manager->event, &manager->host, &manager->topology, devices, true,
+			     on_inspected, judge, &judge->inspection);
 }
 
 int judge_start(struct manager *manager, const struct request *ask, judge_fn done, void *userdata,

@@ -191,8 +191,8 @@ static void get_uses(struct call *call)
 	if (!call_go_slow(call))
 		return;
 	names[0] = device->name;
-	r = inspect_start(manager->event, &manager->host, names, false, on_inspected, call,
-			  &inspection);
+	r = inspect_start(manager->event, &manager->host, &manager->topology, names, false,
+			  on_inspected, call, &inspection);
 	if (r < 0) {
 		call_errno(call, r, "looking at the device");
 		return;

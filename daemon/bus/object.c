@@ -43,47 +43,52 @@ static int on_find(sd_bus *bus, const char *path, const char *interface, void *u
 	return 1;
 }
 
-static int on_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***nodes,
-			sd_bus_error *error)
-{
-	_cleanup_strv_ char **paths = NULL;
-	int r;
-
-	for (size_t i = 0; object_classes[i]; i++) {
-		if (!streq(object_classes[i]->prefix, prefix))
-			continue;
-		r = object_classes[i]->enumerate(userdata, &paths);
-		if (r < 0)
-			return r;
+/* sd-bus says for which path it asks, not which enumerator it calls: each class has its own. */
+#define DEFINE_ENUMERATOR(name)                                                                    \
+	static int enumerate_##name(sd_bus *bus, const char *path, void *userdata, char ***nodes,  \
+				    sd_bus_error *error)                                           \
+	{                                                                                          \
+		_cleanup_strv_ char **paths = NULL;                                                \
+		int r = name##_class.enumerate(userdata, &paths);                                  \
+		if (r < 0)                                                                         \
+			return r;                                                                  \
+		*nodes = STEAL(paths);                                                             \
+		return 1;                                                                          \
 	}
-	*nodes = STEAL(paths);
-	return 1;
-}
+DEFINE_ENUMERATOR(iommu)
+DEFINE_ENUMERATOR(group)
+DEFINE_ENUMERATOR(device)
+DEFINE_ENUMERATOR(lease)
+
+static const struct {
+	const struct object_class *class;
+	sd_bus_node_enumerator_t enumerate;
+} enumerators[] = {
+	{ &iommu_class, enumerate_iommu },
+	{ &group_class, enumerate_group },
+	{ &device_class, enumerate_device },
+	{ &lease_class, enumerate_lease },
+};
 
 static int register_class(struct manager *manager, sd_bus *bus, const struct object_class *class)
 {
-	int r;
-
 	if (!class->enumerate)
 		return sd_bus_add_object_vtable(bus, NULL, class->prefix, class->interface,
 						class->vtable, manager);
-	r = sd_bus_add_fallback_vtable(bus, NULL, class->prefix, class->interface, class->vtable,
-				       on_find, manager);
-	if (r < 0)
-		return r;
-	return sd_bus_add_node_enumerator(bus, NULL, class->prefix, on_enumerate, manager);
+	return sd_bus_add_fallback_vtable(bus, NULL, class->prefix, class->interface,
+					  class->vtable, on_find, manager);
 }
 
 int objects_register(struct manager *manager, sd_bus *bus)
 {
-	int r;
+	int r = 0;
 
-	for (size_t i = 0; object_classes[i]; i++) {
+	for (size_t i = 0; r >= 0 && object_classes[i]; i++)
 		r = register_class(manager, bus, object_classes[i]);
-		if (r < 0)
-			return r;
-	}
-	return sd_bus_add_object_manager(bus, NULL, VFIOD_PATH);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(enumerators); i++)
+		r = sd_bus_add_node_enumerator(bus, NULL, enumerators[i].class->prefix,
+					       enumerators[i].enumerate, manager);
+	return r < 0 ? r : sd_bus_add_object_manager(bus, NULL, VFIOD_PATH);
 }
 
 int append_string(sd_bus_message *m, const char *s)

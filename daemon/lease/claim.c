@@ -115,6 +115,7 @@ static int undo(struct lease_run *run, int error)
 {
 	struct engine *engine = run->engine;
 
+	watch_unstore_lifeline(run);
 	journal_remove(&engine->journal, run->lease->id);
 	ledger_remove(engine->ledger, run->lease);
 	run_free(run);
@@ -147,6 +148,7 @@ int engine_claim(struct engine *engine, struct lease *lease, const unsigned int 
 		r = journal_write(&engine->journal, lease);
 	if (r < 0)
 		return undo(run, r);
+	watch_store_lifeline(run);
 	run->claim_done = done;
 	run->claim_userdata = userdata;
 	if (clean_lease(engine, lease)) {

@@ -7,6 +7,7 @@
 struct inspection {
 	struct worker *worker;
 	struct inspected *items;
+	struct lease_device *views; /* what a step is told of a device */
 	size_t n;
 	inspect_fn done;
 	void *userdata;
@@ -73,35 +74,53 @@ static void on_done(int result, void *userdata)
 
 static const struct worker_ops inspect_ops = { .report = on_report, .done = on_done };
 
-static int fill(struct inspection *inspection, char *const *devices, bool exclusive,
-		struct plan *plan)
+static int fill_one(struct inspection *inspection, const struct device *device, bool exclusive,
+		    struct step *step)
+{
+	struct inspected *item = &inspection->items[inspection->n];
+	struct lease_device *view = &inspection->views[inspection->n];
+
+	item->error = EIO; /* until its report says otherwise */
+	item->device = strdup(device->name);
+	view->syspath = strdup(device->syspath);
+	inspection->n++;
+	if (!item->device || !view->syspath)
+		return -ENOMEM;
+	view->name = item->device;
+	*step = (struct step){
+		.kind = STEP_INSPECT,
+		.device = item->device,
+		.lease_device = view,
+		.exclusive = exclusive,
+		.keep_going = true,
+	};
+	return 0;
+}
+
+static int fill(struct inspection *inspection, const struct topology *topology,
+		char *const *devices, bool exclusive, struct plan *plan)
 {
 	size_t n = strv_length(devices);
 
-	inspection->items = calloc(n ? n : 1, sizeof(struct inspected));
-	plan->steps = calloc(n ? n : 1, sizeof(struct step));
-	if (!inspection->items || !plan->steps)
+	inspection->items = calloc(n + 1, sizeof(struct inspected));
+	inspection->views = calloc(n + 1, sizeof(struct lease_device));
+	plan->steps = calloc(n + 1, sizeof(struct step));
+	if (!inspection->items || !inspection->views || !plan->steps)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		struct inspected *item = &inspection->items[i];
+		const struct device *device = topology_device(topology, devices[i]);
+		int r = device ? fill_one(inspection, device, exclusive, &plan->steps[plan->n++])
+			       : -ENODEV;
 
-		item->error = EIO; /* until its report says otherwise */
-		item->device = strdup(devices[i]);
-		if (!item->device)
-			return -ENOMEM;
-		inspection->n++;
-		plan->steps[plan->n++] = (struct step){
-			.kind = STEP_INSPECT,
-			.device = item->device,
-			.exclusive = exclusive,
-			.keep_going = true,
-		};
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-int inspect_start(sd_event *event, const struct host *host, char *const *devices, bool exclusive,
-		  inspect_fn done, void *userdata, struct inspection **ret)
+int inspect_start(sd_event *event, const struct host *host, const struct topology *topology,
+		  char *const *devices, bool exclusive, inspect_fn done, void *userdata,
+		  struct inspection **ret)
 {
 	_cleanup_(inspection_freep) struct inspection *inspection = calloc(1, sizeof(*inspection));
 	struct plan plan = { 0 };
@@ -111,7 +130,7 @@ int inspect_start(sd_event *event, const struct host *host, char *const *devices
 		return -ENOMEM;
 	inspection->done = done;
 	inspection->userdata = userdata;
-	r = fill(inspection, devices, exclusive, &plan);
+	r = fill(inspection, topology, devices, exclusive, &plan);
 	if (r < 0) {
 		plan_done(&plan);
 		return r;
@@ -135,8 +154,10 @@ struct inspection *inspection_free(struct inspection *inspection)
 		free(item->driver);
 		free(item->override);
 		use_list_done(&item->uses);
+		free(inspection->views[i].syspath);
 	}
 	free(inspection->items);
+	free(inspection->views);
 	free(inspection);
 	return NULL;
 }

@@ -26,8 +26,13 @@ struct inspection;
 typedef void (*inspect_fn)(struct inspection *inspection, int r, struct inspected *items, size_t n,
 			   void *userdata);
 
-/* exclusive: block devices are opened O_EXCL for a moment, the kernel's own word. -errno. */
-int inspect_start(sd_event *event, const struct host *host, char *const *devices, bool exclusive,
-		  inspect_fn done, void *userdata, struct inspection **inspection);
+/*
+ * devices: names; their paths are taken from the topology (borrowed only for this call). exclusive:
+ * block devices are opened O_EXCL for a moment, the kernel's own word. -ENODEV: one is not in the
+ * topology; -errno.
+ */
+int inspect_start(sd_event *event, const struct host *host, const struct topology *topology,
+		  char *const *devices, bool exclusive, inspect_fn done, void *userdata,
+		  struct inspection **inspection);
 struct inspection *inspection_free(struct inspection *inspection);
 DEFINE_CLEANUP(struct inspection *, inspection_free)

@@ -150,7 +150,8 @@ static void open_nodes(struct builder *b, const struct lease *lease, const struc
 	if (lease->mode != MODE_NODE)
 		return;
 	for (size_t i = 0; i < lease->n_devices; i++)
-		if (items[i].device->state == DEVICE_GRANTED && items[i].device->target_driver)
+		if (items[i].device->state == DEVICE_GRANTED && !items[i].device->left &&
+		    items[i].device->target_driver)
 			add(b, items[i].device,
 			    (struct step){ .kind = STEP_NODE_GRANT, .uid = lease->owner });
 }

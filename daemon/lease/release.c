@@ -36,6 +36,7 @@ static void go_home(struct lease_run *run)
 	log_record(MESSAGE_HOME, LOG_INFO,
 		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
 		   "Lease %s: every device is home", lease->id);
+	watch_unstore_lifeline(run);
 	claim_finish(run);
 	ledger_remove(engine->ledger, lease);
 	engine->ops->removed(lease, engine->userdata);

@@ -65,6 +65,9 @@ void claim_finish(struct lease_run *run);
 
 /* Watches the lifeline: when it is over, the lease ends. */
 int watch_lifeline(struct lease_run *run);
+/* Gives a copy of it to the service manager, and takes it back. */
+void watch_store_lifeline(struct lease_run *run);
+void watch_unstore_lifeline(const struct lease_run *run);
 /* Looks for holders now and then, while the lease drains. */
 void watch_holders_start(struct lease_run *run);
 void watch_holders_stop(struct lease_run *run);

@@ -9,6 +9,7 @@
 #include "daemon/util/messages.h"
 
 #include <stdio.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
 
 #define HOLDERS_FIRST_USEC (500 * 1000ULL)
@@ -39,6 +40,32 @@ int watch_lifeline(struct lease_run *run)
 	run->lease->has_lifeline = true;
 	return sd_event_add_io(run->engine->event, &run->lifeline_source, run->lifeline, EPOLLIN,
 			       on_lifeline, run);
+}
+
+/*
+ * A copy goes to the service manager, so that a restarted daemon has it again. FDPOLL=0: a
+ * lifeline that hangs up stays stored until we have seen it ourselves. Without a service manager
+ * (tests) this does nothing, and a restart finds the holder gone.
+ */
+void watch_store_lifeline(struct lease_run *run)
+{
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	if (run->lifeline < 0)
+		return;
+	if (asprintf(&state, "FDSTORE=1\nFDNAME=lease-%s\nFDPOLL=0", run->lease->id) < 0)
+		return;
+	r = sd_pid_notify_with_fds(0, 0, state, &run->lifeline, 1);
+	if (r < 0)
+		log_warning("lease %s: its lifeline cannot be stored: %s; a restart will end it",
+			    run->lease->id, strerror(-r));
+}
+
+void watch_unstore_lifeline(const struct lease_run *run)
+{
+	if (run->lease->has_lifeline)
+		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=lease-%s", run->lease->id);
 }
 
 bool lease_has_live_lifeline(const struct lease *lease)

@@ -69,8 +69,8 @@ int attr_open_dir(int dirfd, const char *path)
 /* Opens a regular file; an attribute that is a pipe or a device must not make us wait. */
 static int open_file(int dirfd, const char *name)
 {
-	_cleanup_close_ int fd = openat(
-		dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)

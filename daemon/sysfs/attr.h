@@ -15,11 +15,11 @@
 /* What reading an attribute gave, besides 0 (a value) and -errno (out of memory or of fds). */
 enum attr_outcome {
 	ATTR_MISSING = 1, /* not there, or its device went while it was read */
-	ATTR_EMPTY,       /* there, and without a value */
-	ATTR_OVERSIZED,   /* more than fits */
-	ATTR_GARBAGE,     /* not of the type that was asked for, or not a regular file */
-	ATTR_DENIED,      /* permission refused */
-	ATTR_FAILED,      /* the kernel gave an error of its own (EIO, EINVAL, …) */
+	ATTR_EMPTY,	  /* there, and without a value */
+	ATTR_OVERSIZED,	  /* more than fits */
+	ATTR_GARBAGE,	  /* not of the type that was asked for, or not a regular file */
+	ATTR_DENIED,	  /* permission refused */
+	ATTR_FAILED,	  /* the kernel gave an error of its own (EIO, EINVAL, …) */
 	ATTR_OUTCOME_MAX,
 	ATTR_OUTCOME_INVALID = -1,
 };

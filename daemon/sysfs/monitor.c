@@ -25,9 +25,10 @@
  * on the host's side: the uses of a device change with them.
  */
 static const char *const subsystems[] = {
-	"pci",   "platform", "mdev",     "amba",  "fsl-mc", "cdx", "iommu",    "vfio",
-	"vfio-dev", "misc",  "net",      "block", "drm",    "sound", "graphics", "nvme",
-	"watchdog", "tty",   "vtconsole", "nvme-subsystem",
+	"pci",	"platform", "mdev", "amba",	 "fsl-mc",
+	"cdx",	"iommu",    "vfio", "vfio-dev",	 "misc",
+	"net",	"block",    "drm",  "sound",	 "graphics",
+	"nvme", "watchdog", "tty",  "vtconsole", "nvme-subsystem",
 };
 
 struct source {

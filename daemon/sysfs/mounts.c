@@ -46,8 +46,7 @@ static int add(struct mounts *mounts, dev_t number, char *source, char *target)
 	struct mount *mount;
 
 	for (size_t i = 0; i < mounts->n; i++)
-		if (mounts->items[i].number == number &&
-		    streq(mounts->items[i].source, source) &&
+		if (mounts->items[i].number == number && streq(mounts->items[i].source, source) &&
 		    streq0(mounts->items[i].target, target))
 			return 0;
 	if (mounts->n >= MOUNTS_MAX)

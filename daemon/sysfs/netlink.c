@@ -13,7 +13,7 @@
 /* A reply of rtnetlink fits 32 KiB (NLMSG_GOODSIZE and what it grows to). */
 #define BUFFER_SIZE 65536
 /* Uses of an interface that are listed; one would do to refuse. */
-#define TEXT_MAX    16
+#define TEXT_MAX 16
 
 struct query {
 	unsigned int ifindex;

@@ -203,7 +203,7 @@ int scan_cache_read_slots(struct scanner *scanner)
 	if (cache->slot_names && strv_equal(names, cache->slot_names))
 		return 0;
 	slots_done(cache);
-	STRV_FOREACH(name, names) {
+	STRV_FOREACH (name, names) {
 		_cleanup_free_ char *path = NULL;
 		char address[32];
 

@@ -76,7 +76,7 @@ static int read_virtual_functions(int dir, struct device *device)
 
 	if (r == 0)
 		r = attr_list(dir, ".", &names);
-	STRV_FOREACH(name, names) {
+	STRV_FOREACH (name, names) {
 		_cleanup_free_ char *target = NULL;
 
 		if (strncmp(*name, "virtfn", 6) != 0 || parse_uint(*name + 6, 65535, &number) < 0)
@@ -97,7 +97,7 @@ static int read_vfio_node(int dir, struct device *device)
 	_cleanup_strv_ char **names = NULL;
 	int r = attr_list(dir, "vfio-dev", &names);
 
-	STRV_FOREACH(name, names)
+	STRV_FOREACH (name, names)
 		if (strncmp(*name, "vfio", 4) == 0)
 			return free_and_strdup(&device->vfio_node, *name);
 	return fatal(r);

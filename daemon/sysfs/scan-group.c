@@ -19,8 +19,9 @@ static const char *iommu_driver(int dir, const char *name)
 {
 	static const char *const attributes[] = { "intel-iommu", "amd-iommu" };
 	static const char *const names[][2] = {
-		{ "dmar", "intel-iommu" },  { "ivhd", "amd-iommu" },  { "smmu3.", "arm-smmu-v3" },
-		{ "smmu.", "arm-smmu" },    { "virtio", "virtio_iommu" },
+		{ "dmar", "intel-iommu" },    { "ivhd", "amd-iommu" },
+		{ "smmu3.", "arm-smmu-v3" },  { "smmu.", "arm-smmu" },
+		{ "virtio", "virtio_iommu" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)

@@ -300,7 +300,7 @@ static int walk_iommus(struct scanner *scanner)
 		if (r < 0)
 			return r;
 	}
-	STRV_FOREACH(name, names) {
+	STRV_FOREACH (name, names) {
 		r = read_iommu(scanner, *name);
 		if (r < 0)
 			return r;
@@ -313,7 +313,7 @@ static int walk_pci(struct scanner *scanner)
 	_cleanup_strv_ char **names = NULL;
 	int r = attr_list(scanner->host->sys, "bus/pci/devices", &names);
 
-	STRV_FOREACH(name, names) {
+	STRV_FOREACH (name, names) {
 		r = read_device(scanner, "pci", *name);
 		if (r < 0)
 			return r;
@@ -344,7 +344,7 @@ static int walk_groups(struct scanner *scanner)
 	_cleanup_strv_ char **ids = NULL;
 	int r = attr_list(scanner->host->sys, "kernel/iommu_groups", &ids);
 
-	STRV_FOREACH(id, ids) {
+	STRV_FOREACH (id, ids) {
 		_cleanup_strv_ char **members = NULL;
 		_cleanup_free_ char *path = NULL;
 		uint64_t number;
@@ -354,7 +354,7 @@ static int walk_groups(struct scanner *scanner)
 		if (asprintf(&path, "kernel/iommu_groups/%s/devices", *id) < 0)
 			return -ENOMEM;
 		r = attr_list(scanner->host->sys, path, &members);
-		STRV_FOREACH(name, members) {
+		STRV_FOREACH (name, members) {
 			r = walk_member(scanner, (int)number, *name);
 			if (r < 0)
 				return r;
@@ -368,8 +368,7 @@ static int walk_groups(struct scanner *scanner)
 static int remove_unseen(struct scanner *scanner)
 {
 	HASH_FOREACH (device, scanner->topology->devices) {
-		const struct scan_seen *seen =
-			scan_cache_seen(scanner->cache, device->name, false);
+		const struct scan_seen *seen = scan_cache_seen(scanner->cache, device->name, false);
 		int r;
 
 		if (seen && seen->round == scan_cache_round(scanner->cache))

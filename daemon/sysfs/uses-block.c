@@ -78,8 +78,7 @@ static int name_mounts(struct block_run *run, const struct block *block, const c
 		if (!mount_is_on(run->uses->host, mount, block->name, block->number))
 			continue;
 		r = use_list_add(run->uses->uses, USE_BLOCK, "%s%s%s", subject,
-				 mount->target ? "mounted on " : "swap space",
-				 mount->target ?: "");
+				 mount->target ? "mounted on " : "swap space", mount->target ?: "");
 		if (r < 0)
 			return r;
 		n++;

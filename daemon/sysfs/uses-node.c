@@ -168,8 +168,7 @@ static int read_watchdogs(struct uses_run *run)
 			continue;
 		r = below_read(run, &run->below[i], "state", state, sizeof(state));
 		if (r == 0 && streq(state, "active"))
-			r = use_list_add(run->uses, USE_NODES, "%s is running",
-					 run->below[i].name);
+			r = use_list_add(run->uses, USE_NODES, "%s is running", run->below[i].name);
 		if (r < 0)
 			return r;
 	}
@@ -207,7 +206,8 @@ static int check_fd(struct uses_run *run, struct nodes *nodes, int process, int 
 	return 0;
 }
 
-/* One process; that it ends meanwhile is nothing. Being refused is: then the answer is not known. */
+/* One process; that it ends meanwhile is nothing. Being refused is: then the answer is not known.
+ */
 static int check_process(struct uses_run *run, struct nodes *nodes, const char *pid)
 {
 	_cleanup_close_ int process =

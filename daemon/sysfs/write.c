@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define PCI_COMMAND        4
+#define PCI_COMMAND	   4
 #define PCI_COMMAND_MASTER 0x4
 
 /* An unbind whose driver changes under it is tried again, this often. */
@@ -176,7 +176,8 @@ static int open_config(const struct host *host, const char *device, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The first 64 bytes of config space are for everyone to read; all ones is a device that is gone. */
+/* The first 64 bytes of config space are for everyone to read; all ones is a device that is gone.
+ */
 static int read_command(int fd, uint16_t *command)
 {
 	uint8_t bytes[2];

@@ -8,7 +8,8 @@
 
 #include "daemon/util/log.h"
 
-#include <ctype.h>
+#include "policy/utf8.h"
+
 #include <endian.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -193,7 +194,22 @@ static size_t datagram_log_field(struct datagram *d, const struct log_field *fie
 	return n;
 }
 
-/* One line to stderr with the priority as sd-daemon(3) has it; nothing in it ends the line. */
+/* What would end the line, or move the cursor of a terminal that shows it. */
+static void replace_controls(char *s, size_t size)
+{
+	size_t n;
+	uint32_t c;
+
+	for (; size > 0; s += n, size -= n) {
+		n = utf8_read(s, size, &c);
+		if (n > 0 && !utf8_is_control(c))
+			continue;
+		n = n ? n : 1;
+		memset(s, '?', n);
+	}
+}
+
+/* One line to stderr, with the priority as sd-daemon(3) has it. */
 static void write_stderr(int priority, const char *text)
 {
 	char line[LINE_SIZE_MAX + 8];
@@ -201,9 +217,7 @@ static void write_stderr(int priority, const char *text)
 	ssize_t k;
 
 	n = (size_t)snprintf(line, sizeof(line), "<%d>%.*s", priority, LINE_SIZE_MAX, text);
-	for (size_t i = 0; i < n; i++)
-		if (iscntrl((unsigned char)line[i]))
-			line[i] = '?';
+	replace_controls(line, n);
 	line[n++] = '\n';
 	do
 		k = write(STDERR_FILENO, line, n);

@@ -78,12 +78,11 @@ void mock_partition_add(struct mock_host *mock, const char *device, const char *
 	tree_mkdir(mock->fd, "%s/holders", dir);
 }
 
-void mock_mount_add(struct mock_host *mock, const char *dev, const char *source,
-		    const char *target)
+void mock_mount_add(struct mock_host *mock, const char *dev, const char *source, const char *target)
 {
-	_cleanup_free_ char *line = mock_asprintf("%llu 1 %s / %s rw,relatime - ext4 %s rw",
-						  (unsigned long long)mk_next(mock->fd, "next-mount"),
-						  dev, target, source);
+	_cleanup_free_ char *line = mock_asprintf(
+		"%llu 1 %s / %s rw,relatime - ext4 %s rw",
+		(unsigned long long)mk_next(mock->fd, "next-mount"), dev, target, source);
 
 	append(mock, line, "proc/1/mountinfo");
 }
@@ -106,8 +105,8 @@ void mock_alias_add(struct mock_host *mock, const char *pattern, const char *mod
 void mock_fail(struct mock_host *mock, const char *op, const char *name, int error, int count)
 {
 	_cleanup_free_ char *what = error ? mock_asprintf("%d", error) : mock_asprintf("ignore");
-	_cleanup_free_ char *text = count ? mock_asprintf("%s %d\n", what, count)
-					  : mock_asprintf("%s\n", what);
+	_cleanup_free_ char *text =
+		count ? mock_asprintf("%s %d\n", what, count) : mock_asprintf("%s\n", what);
 
 	tree_write(mock->fd, text, "fail/%s/%s", op, name);
 }

@@ -12,12 +12,23 @@
 static void make_skeleton(struct mock_host *mock)
 {
 	static const char *const dirs[] = {
-		"sys/bus/pci/devices",  "sys/bus/pci/drivers",	    "sys/bus/pci/slots",
-		"sys/class/iommu",	"sys/class/vfio",	    "sys/class/vfio-dev",
-		"sys/class/net",	"sys/class/block",	    "sys/class/misc",
-		"sys/class/tty",	"sys/class/vtconsole",	    "sys/kernel/iommu_groups",
-		"sys/devices",		"dev/vfio/devices",	    "proc/1",
-		"proc/self",		"modules",
+		"sys/bus/pci/devices",
+		"sys/bus/pci/drivers",
+		"sys/bus/pci/slots",
+		"sys/class/iommu",
+		"sys/class/vfio",
+		"sys/class/vfio-dev",
+		"sys/class/net",
+		"sys/class/block",
+		"sys/class/misc",
+		"sys/class/tty",
+		"sys/class/vtconsole",
+		"sys/kernel/iommu_groups",
+		"sys/devices",
+		"dev/vfio/devices",
+		"proc/1",
+		"proc/self",
+		"modules",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
@@ -177,8 +188,8 @@ static void leave_group(struct mock_host *mock, const char *path, const char *na
 		tree_remove(mock->fd, "sys/kernel/iommu_groups/%s", group);
 }
 
-static void add_device(struct mock_host *mock, const char *bus, const char *name,
-		       const char *path, int group, const char *iommu)
+static void add_device(struct mock_host *mock, const char *bus, const char *name, const char *path,
+		       int group, const char *iommu)
 {
 	_cleanup_free_ char *bus_path = mock_asprintf("sys/bus/%s", bus);
 
@@ -211,9 +222,12 @@ static void write_pci_attributes(struct mock_host *mock, const char *path,
 		pci->subvendor, pci->subdevice, c >> 16, c >> 8 & 0xff, c & 0xff);
 	_cleanup_free_ char *config = mock_asprintf("%s/config", path);
 	unsigned char space[64] = {
-		[0] = (unsigned char)pci->vendor,      [1] = (unsigned char)(pci->vendor >> 8),
-		[2] = (unsigned char)pci->device,      [3] = (unsigned char)(pci->device >> 8),
-		[4] = 0x03,			       [0xe] = c >> 8 == 0x0604,
+		[0] = (unsigned char)pci->vendor,
+		[1] = (unsigned char)(pci->vendor >> 8),
+		[2] = (unsigned char)pci->device,
+		[3] = (unsigned char)(pci->device >> 8),
+		[4] = 0x03,
+		[0xe] = c >> 8 == 0x0604,
 	};
 
 	write_format(mock, path, "vendor", "0x%04x\n", pci->vendor);

@@ -41,21 +41,21 @@ void mock_group_set(struct mock_host *mock, unsigned int group, const char *type
 struct mock_pci {
 	unsigned int vendor, device, subvendor, subdevice;
 	unsigned int class_code; /* 0x020000; 0: a plain "system peripheral" */
-	int group;               /* 0: none; groups count from 1 here */
-	const char *iommu;       /* NULL: none */
-	const char *driver;      /* bound at once */
+	int group;		 /* 0: none; groups count from 1 here */
+	const char *iommu;	 /* NULL: none */
+	const char *driver;	 /* bound at once */
 	const char *override;
-	const char *parent;      /* path below sys/devices; NULL: "pci0000:00" */
-	const char *reset;       /* "flr bus" */
-	const char *slot;        /* physical slot's name */
-	const char *physfn;      /* it is a VF of this */
-	int numa_node;           /* as it is: give -1 for none */
-	int boot_vga;            /* 0: no such attribute, 1, or -1 for a 0 */
+	const char *parent; /* path below sys/devices; NULL: "pci0000:00" */
+	const char *reset;  /* "flr bus" */
+	const char *slot;   /* physical slot's name */
+	const char *physfn; /* it is a VF of this */
+	int numa_node;	    /* as it is: give -1 for none */
+	int boot_vga;	    /* 0: no such attribute, 1, or -1 for a 0 */
 };
 
 /* Adds a PCI device, with its "add" event. */
 void mock_pci_add_full(struct mock_host *mock, const char *name, const struct mock_pci *pci);
-#define mock_pci_add(mock, name, ...)                                                              \
+#define mock_pci_add(mock, name, ...) \
 	mock_pci_add_full(mock, name, &(struct mock_pci){ __VA_ARGS__ })
 /* A device of another bus, with group 0 for none. */
 void mock_device_add(struct mock_host *mock, const char *bus, const char *name, const char *parent,

@@ -42,7 +42,8 @@ static void deliver(struct monitor *monitor, char *line)
 	struct timespec ts;
 	size_t n = 0;
 
-	for (char *w = strtok_r(line, " \n", &save); w && n < WORDS; w = strtok_r(NULL, " \n", &save))
+	for (char *w = strtok_r(line, " \n", &save); w && n < WORDS;
+	     w = strtok_r(NULL, " \n", &save))
 		words[n++] = w;
 	if (n && streq(words[n - 1], "lost")) {
 		if (n < 2 || !streq(words[0], "udev"))

@@ -14,14 +14,14 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define FORMAT_PATH(path, format)                                                                  \
-	_cleanup_free_ char *path = NULL;                                                          \
-	do {                                                                                       \
-		va_list ap;                                                                        \
-		va_start(ap, format);                                                              \
-		if (vasprintf(&path, format, ap) < 0)                                              \
-			err(1, "mock");                                                            \
-		va_end(ap);                                                                        \
+#define FORMAT_PATH(path, format)                     \
+	_cleanup_free_ char *path = NULL;             \
+	do {                                          \
+		va_list ap;                           \
+		va_start(ap, format);                 \
+		if (vasprintf(&path, format, ap) < 0) \
+			err(1, "mock");               \
+		va_end(ap);                           \
 	} while (0)
 
 char *mock_asprintf(const char *format, ...)

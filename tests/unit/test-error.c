@@ -95,6 +95,7 @@ static const struct {
 	{ "\xf8\x88\x80\x80\x80", "?????" }, /* five bytes */
 	{ "\xff\xfe", "??" },
 	{ "\x80", "?" },
+	{ "\xc2\x9b", "??" }, /* CSI */
 };
 
 START_TEST(test_utf8)

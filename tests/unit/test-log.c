@@ -240,12 +240,12 @@ START_TEST(test_stderr)
 	ck_assert_int_eq(pipe(pipefd), 0);
 	dup2(pipefd[1], STDERR_FILENO);
 	log_record(MESSAGE_REFUSED, LOG_WARNING, LOG_FIELDS({ FIELD_NAME, "x" }), "a\nb\x1b[31m%s",
-		   "\r<0>c");
+		   "\r<0>c\xc2\x9b\xff\xc3\xa4");
 	dup2(saved, STDERR_FILENO);
 	k = read(pipefd[0], buffer, sizeof(buffer) - 1);
 	ck_assert_int_gt(k, 0);
 	buffer[k] = '\0';
-	ck_assert_str_eq(buffer, "<4>a?b?[31m?<0>c\n");
+	ck_assert_str_eq(buffer, "<4>a?b?[31m?<0>c???\xc3\xa4\n");
 	close(pipefd[0]);
 	close(pipefd[1]);
 	close(saved);

@@ -61,8 +61,8 @@ static int parse_texts(const char *const *sources, size_t n, struct policy **pol
 		       struct policy_error *error, struct text *place)
 {
 	static const char *const paths[] = { "/p/1.json", "/p/2.json", "/p/3.json" };
-	struct policy_file files[3];
-	struct text texts[3];
+	struct policy_file files[3] = { 0 };
+	struct text texts[3] = { 0 };
 	int r;
 
 	ck_assert_uint_le(n, 3);
