@@ -29,7 +29,7 @@ static int call_acquire(struct vfiod_client *client, const struct vfiod_request 
 	r = sd_bus_message_new_method_call(client->bus, &call, VFIOD_NAME, VFIOD_PATH,
 					   VFIOD_MANAGER, "Acquire");
 	if (r >= 0)
-		r = request_append(call, request);
+		r = request_append(call, request, REQUEST_ACQUIRE);
 	if (r < 0)
 		return error_set_bus(error, NULL, r);
 	r = client_call(client->bus, call, reply, error);

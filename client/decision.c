@@ -20,6 +20,7 @@ struct vfiod_decision {
 	char *error;
 	char *message;
 	char *mode;
+	char *auth;
 	struct rows rules;
 	struct rows plan;
 	struct rows passed;
@@ -41,6 +42,7 @@ struct vfiod_decision *vfiod_decision_free(struct vfiod_decision *decision)
 	free(decision->error);
 	free(decision->message);
 	free(decision->mode);
+	free(decision->auth);
 	rows_done(&decision->rules);
 	rows_done(&decision->plan);
 	rows_done(&decision->passed);
@@ -144,6 +146,8 @@ static int read_entry(sd_bus_message *m, struct vfiod_decision *d)
 		return read_string(m, &d->message);
 	if (streq(key, "mode"))
 		return read_string(m, &d->mode);
+	if (streq(key, "auth"))
+		return read_string(m, &d->auth);
 	if (streq(key, "rules"))
 		return read_rows(m, &d->rules, "a(os)", "os");
 	if (streq(key, "plan"))
@@ -183,7 +187,7 @@ int vfiod_explain(struct vfiod_client *client, struct vfiod_request *request,
 	r = sd_bus_message_new_method_call(client->bus, &call, VFIOD_NAME, VFIOD_PATH,
 					   VFIOD_MANAGER, "Explain");
 	if (r >= 0)
-		r = request_append(call, request);
+		r = request_append(call, request, REQUEST_EXPLAIN);
 	if (r < 0)
 		return error_set_bus(error, NULL, r);
 	r = client_call(client->bus, call, &reply, error);
@@ -219,6 +223,11 @@ const char *vfiod_decision_message(const struct vfiod_decision *decision)
 const char *vfiod_decision_mode(const struct vfiod_decision *decision)
 {
 	return decision->mode ? decision->mode : "";
+}
+
+const char *vfiod_decision_auth(const struct vfiod_decision *decision)
+{
+	return decision->auth ? decision->auth : "";
 }
 
 static int row_get(const struct rows *rows, size_t i, const char **a, const char **b,

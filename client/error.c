@@ -50,13 +50,21 @@ static const struct error_entry {
 	{ SD_BUS_ERROR_DISCONNECTED, VFIOD_ERROR_NO_DAEMON, ECONNRESET },
 };
 
+/* "GroupBusy" for "org.vfiod1.Error.GroupBusy" */
+static bool is_short_of(const char *name, const char *short_name)
+{
+	const size_t n = sizeof(VFIOD_ERROR_PREFIX) - 1;
+
+	return strncmp(name, VFIOD_ERROR_PREFIX, n) == 0 && streq(name + n, short_name);
+}
+
 /* NULL for a name that this library does not know. */
 static const struct error_entry *find_name(const char *name)
 {
 	static const struct error_entry activation = { "", VFIOD_ERROR_NO_DAEMON, EHOSTUNREACH };
 
 	for (size_t i = 0; i < ARRAY_SIZE(error_table); i++)
-		if (streq(error_table[i].name, name))
+		if (streq(error_table[i].name, name) || is_short_of(error_table[i].name, name))
 			return &error_table[i];
 	/* The bus or the service manager could not start it. */
 	if (strncmp(name, "org.freedesktop.DBus.Error.Spawn.", 33) == 0 ||

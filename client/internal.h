@@ -95,8 +95,11 @@ static inline bool request_has(const struct vfiod_request *request, enum request
 	return request->set & (1U << option);
 }
 
+enum request_call { REQUEST_ACQUIRE, REQUEST_EXPLAIN };
+
 /* Appends "as a{sv}", the arguments of Acquire and Explain. 0 or -errno. */
-int request_append(sd_bus_message *message, const struct vfiod_request *request);
+int request_append(sd_bus_message *message, const struct vfiod_request *request,
+		   enum request_call call);
 
 struct vfiod_lease {
 	sd_bus *bus; /* a reference, so that a lease may be freed after its client */

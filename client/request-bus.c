@@ -106,7 +106,13 @@ static int append_option(sd_bus_message *m, const struct vfiod_request *r, enum 
 	return -EINVAL;
 }
 
-int request_append(sd_bus_message *m, const struct vfiod_request *request)
+/* The lifeline is for a lease that comes about; the subject for a decision alone. */
+static bool is_sent(enum request_option option, enum request_call call)
+{
+	return option != (call == REQUEST_EXPLAIN ? REQUEST_LIFELINE : REQUEST_SUBJECT);
+}
+
+int request_append(sd_bus_message *m, const struct vfiod_request *request, enum request_call call)
 {
 	int r;
 
@@ -114,7 +120,7 @@ int request_append(sd_bus_message *m, const struct vfiod_request *request)
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'a', "{sv}");
 	for (enum request_option o = 0; r >= 0 && o < REQUEST_MAX; o++)
-		if (request_has(request, o))
+		if (request_has(request, o) && is_sent(o, call))
 			r = append_option(m, request, o);
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);

@@ -87,7 +87,7 @@ const char *vfiod_error_name(const struct vfiod_error *error);
 const char *vfiod_error_message(const struct vfiod_error *error);
 /* The errno that the failed function returned, as a positive number. */
 int vfiod_error_errno(const struct vfiod_error *error);
-/* The code for an error's name, such as the one from vfiod_decision_error(). */
+/* The code for an error's name, whole or without "org.vfiod1.Error.", as vfiod_decision_error(). */
 enum vfiod_error_code vfiod_error_code_from_name(const char *name);
 struct vfiod_error *vfiod_error_free(struct vfiod_error *error);
 
@@ -233,6 +233,8 @@ const char *vfiod_decision_reason(const struct vfiod_decision *decision);
 const char *vfiod_decision_error(const struct vfiod_decision *decision);
 const char *vfiod_decision_message(const struct vfiod_decision *decision);
 const char *vfiod_decision_mode(const struct vfiod_decision *decision);
+/* What an allowed claim would still wait for: "none", or "polkit" for an answer to its question. */
+const char *vfiod_decision_auth(const struct vfiod_decision *decision);
 /*
  * The i-th row, counted from 0, of: the rule that decides each device; what would be done to each
  * device, and the host driver that has it; the rules that were passed over for a device, and why.

@@ -244,6 +244,7 @@ static int claim_draw(struct claim *claim, struct target *target, struct candida
 	for (size_t i = 0; i < n; i++) {
 		struct candidate *candidate = &candidates[i];
 		enum reason reason = candidate->known;
+		int r;
 
 		if (!pool_matches_device(claim->policy, pool, candidate->device,
 					 candidate->host_driver))
@@ -251,14 +252,12 @@ static int claim_draw(struct claim *claim, struct target *target, struct candida
 		claim->pool_size++;
 		if (claim_names(claim, candidate->device)) {
 			reason = REASON_DUPLICATE;
-		} else if (reason == REASON_ALLOWED) {
-			bool alone = !claim_grants_in(claim, candidate->device->group);
-			int r = claim_try(claim, target, candidate->device, &reason);
-
+		} else if (reason == REASON_ALLOWED ||
+			   claim_grants_in(claim, candidate->device->group)) {
+			r = claim_try(claim, target, candidate->device, &reason);
 			if (r < 0 || reason == REASON_ALLOWED)
 				return r;
-			if (alone)
-				candidate->known = reason;
+			candidate->known = reason;
 		}
 		claim->pool_refused[reason]++;
 	}

@@ -79,7 +79,9 @@ static int print_decision(const struct ctl *ctl, const struct vfiod_decision *d)
 
 	if (vfiod_decision_allowed(d)) {
 		line_add(&line, STYLE_GREEN, "Allowed");
-		line_add(&line, STYLE_PLAIN, " in mode %s.", vfiod_decision_mode(d));
+		line_add(&line, STYLE_PLAIN, " in mode %s%s.", vfiod_decision_mode(d),
+			 streq(vfiod_decision_auth(d), "polkit") ? ", once polkit is answered"
+								 : "");
 		r = line_print(ctl, &line);
 	} else {
 		/* The sentence says what to do next: it is not cut. */
@@ -150,6 +152,8 @@ static int decision_json(const struct ctl *ctl, const struct vfiod_decision *d)
 		r = add_string(object, "message", vfiod_decision_message(d));
 	if (r >= 0)
 		r = add_string(object, "mode", vfiod_decision_mode(d));
+	if (r >= 0)
+		r = add_string(object, "auth", vfiod_decision_auth(d));
 	for (int list = 0; r >= 0 && list < 3; list++)
 		r = add_rows(object, d, list);
 	return r < 0 ? ctl_fail(NULL, r) : ctl_print_json(ctl, object);

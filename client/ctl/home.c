@@ -6,6 +6,7 @@
 
 #include "client/ctl/home.h"
 #include "client/ctl/bus-json.h"
+#include "client/ctl/names.h"
 #include "client/ctl/picture.h"
 #include "client/ctl/progress.h"
 
@@ -92,8 +93,26 @@ static void show(json_object *lease, unsigned int seconds)
 		progress_show("Lease %s is %s (%u s).", id, state, seconds);
 }
 
+/* "0000:03:00.0: no driver took it" for each device that did not come home. */
+static void say_errors(json_object *lease)
+{
+	json_object *errors;
+
+	if (!json_object_object_get_ex(lease, "Errors", &errors))
+		return;
+	for (size_t i = 0; i < json_object_array_length(errors); i++) {
+		json_object *row = json_object_array_get_idx(errors, i);
+		_cleanup_free_ char *device =
+			device_of_path(json_object_get_string(json_object_array_get_idx(row, 0)));
+
+		ctl_say(EXIT_OK, "%s: %s", device ? device : "?",
+			json_object_get_string(json_object_array_get_idx(row, 1)));
+	}
+}
+
 static int failed(json_object *lease)
 {
+	say_errors(lease);
 	return ctl_say(
 		EXIT_DEVICE_FAILED,
 		"Lease %s has ended, but a device did not come back to the host: "

@@ -4,6 +4,7 @@
  */
 
 #include "client/ctl/bus-json.h"
+#include "client/ctl/names.h"
 #include "client/ctl/picture.h"
 #include "client/ctl/term.h"
 
@@ -17,12 +18,16 @@ struct monitor {
 /* "group 9", "device 0000:03:00.0": the last two parts of the path, as people say them. */
 static char *subject(const char *path)
 {
-	_cleanup_free_ char *kind = NULL;
+	_cleanup_free_ char *kind = NULL, *device = NULL;
 	const char *slash;
 	char *text;
 
 	if (strncmp(path, "/org/vfiod1/", 12) != 0)
 		return strdup("vfiod");
+	if (strncmp(path, "/org/vfiod1/device/", 19) == 0) {
+		device = device_of_path(path);
+		return device && asprintf(&text, "device %s", device) >= 0 ? text : NULL;
+	}
 	path += 12;
 	slash = strchr(path, '/');
 	if (!slash)
@@ -31,14 +36,6 @@ static char *subject(const char *path)
 	slash++;
 	if (!kind)
 		return NULL;
-	if (strncmp(slash, "pci_", 4) == 0 && strlen(slash) >= 16) {
-		int tail = (int)strlen(slash) - 8;
-
-		return asprintf(&text, "%s %.*s:%.2s:%.2s.%s", kind, tail - 4, slash + 4,
-				slash + tail + 1, slash + tail + 4, slash + tail + 7) < 0
-			       ? NULL
-			       : text;
-	}
 	return asprintf(&text, "%s %s", kind, slash) < 0 ? NULL : text;
 }
 

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <systemd/sd-bus.h>
 #include <time.h>
 
 static bool hex_run(const char *s, size_t n)
@@ -49,6 +50,28 @@ char *device_argument(const char *typed)
 	if (name && is_pci_address(name))
 		for (char *c = name; *c; c++)
 			*c = (char)tolower((unsigned char)*c);
+	return name;
+}
+
+char *device_of_path(const char *path)
+{
+	static const char prefix[] = "/org/vfiod1/device";
+	char *name = NULL;
+	size_t n;
+
+	if (!path)
+		return strdup("");
+	if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
+		return strdup(path);
+	if (strncmp(path + sizeof(prefix) - 1, "/pci_", 5) != 0)
+		return sd_bus_path_decode(path, prefix, &name) > 0 ? name : strdup(path);
+	name = strdup(path + sizeof(prefix) - 1 + 5);
+	n = name ? strlen(name) : 0;
+	if (n >= 12) {
+		name[n - 8] = ':';
+		name[n - 5] = ':';
+		name[n - 2] = '.';
+	}
 	return name;
 }
 

@@ -17,6 +17,10 @@ char *device_argument(const char *typed);
 /* Whether this is a full PCI address, "0000:03:00.0". */
 bool is_pci_address(const char *name);
 
+/* The name of a device from its object path; a path that is none comes back as it is. New, or NULL.
+ */
+char *device_of_path(const char *path);
+
 /* The user's name, or the number. New, or NULL when out of memory. */
 char *user_name(uid_t uid);
 /* A user by name or number. 0, -ENOENT, or another negative errno. */

@@ -86,7 +86,17 @@ static int set_qemu_mode(struct ctl *ctl, struct run *run, const char **mode)
 	return r < 0 ? ctl_fail(NULL, r) : EXIT_OK;
 }
 
-/* The kernel may have cdev where the policy, or one device's driver, leaves only node. */
+/* Whether mode node would be given where cdev was not: the kernel may have cdev where the policy,
+ * or what a sibling needs to be parked on, leaves only node. */
+static bool node_is_allowed(struct ctl *ctl, struct run *run)
+{
+	_cleanup_(vfiod_decision_freep) struct vfiod_decision *decision = NULL;
+
+	return vfiod_request_set_mode(run->request.request, "node") >= 0 &&
+	       vfiod_explain(ctl->client, run->request.request, &decision, NULL) >= 0 &&
+	       vfiod_decision_allowed(decision);
+}
+
 static int claim_for_qemu(struct ctl *ctl, struct run *run, struct vfiod_lease **lease)
 {
 	_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
@@ -99,11 +109,11 @@ static int claim_for_qemu(struct ctl *ctl, struct run *run, struct vfiod_lease *
 		return r;
 	r = claim(ctl, &run->request, lease, &error);
 	if (r < 0 && !chosen && streq(mode, "cdev") &&
-	    vfiod_error_code(error) == VFIOD_ERROR_MODE_UNSUPPORTED) {
+	    (vfiod_error_code(error) == VFIOD_ERROR_MODE_UNSUPPORTED ||
+	     vfiod_error_code(error) == VFIOD_ERROR_NOT_PERMITTED) &&
+	    node_is_allowed(ctl, run)) {
 		error = vfiod_error_free(error);
-		r = vfiod_request_set_mode(run->request.request, "node");
-		if (r >= 0)
-			r = claim(ctl, &run->request, lease, &error);
+		r = claim(ctl, &run->request, lease, &error);
 	}
 	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
 }
@@ -260,6 +270,9 @@ int verb_run(struct ctl *ctl, int argc, char *argv[])
 		usage_verb(stderr, argv[0]);
 		r = ctl_say(EXIT_USAGE, "run needs devices, then --, then a command.");
 	}
+	if (r < 0 && run.request.persist)
+		r = ctl_say(EXIT_USAGE, "The lease of run ends with its command: use \"vfiodctl "
+					"acquire --persist\" for one that stays.");
 	if (r < 0) {
 		run.command = argv + end + 1;
 		r = request_devices(&run.request, argv + optind, (size_t)(end - optind));

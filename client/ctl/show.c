@@ -3,6 +3,7 @@
  * vfiodctl show: everything that is known of one device, group, IOMMU or lease.
  */
 
+#include "client/ctl/bus-json.h"
 #include "client/ctl/names.h"
 #include "client/ctl/picture.h"
 #include "client/ctl/term.h"
@@ -147,6 +148,27 @@ static int print_properties(const struct ctl *ctl, const struct picture *picture
 	return r;
 }
 
+/* Uses as a property is from the last survey, and of kinds alone. GetUses looks anew. */
+static int refresh_uses(struct ctl *ctl, const char *path, json_object *device)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+	_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
+	json_object *uses = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1", path,
+					   IFACE_DEVICE, "GetUses");
+	if (r >= 0)
+		r = vfiod_client_call(ctl->client, call, &reply, &error);
+	if (r >= 0)
+		r = bus_json_read(reply, &uses);
+	if (r < 0)
+		return ctl_fail(error, r);
+	if (json_object_object_add(device, "Uses", uses) < 0)
+		return ctl_fail(NULL, -ENOMEM);
+	return EXIT_OK;
+}
+
 static int show_one(struct ctl *ctl, const struct picture *picture, const char *typed)
 {
 	_cleanup_json_ json_object *object = NULL;
@@ -160,6 +182,8 @@ static int show_one(struct ctl *ctl, const struct picture *picture, const char *
 			       "\"vfiodctl tree\" shows what there is.",
 			       typed);
 	r = picture_read_one(ctl, path, interface, &object);
+	if (r == EXIT_OK && streq(interface, IFACE_DEVICE))
+		r = refresh_uses(ctl, path, object);
 	if (r != EXIT_OK)
 		return r;
 	if (ctl->json != JSON_OFF)

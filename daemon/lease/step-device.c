@@ -81,16 +81,14 @@ static int find_uses(struct step_run *run, const struct step *step, const char *
 
 static bool same_path(const struct step_run *run, const struct lease_device *d)
 {
-	_cleanup_free_ char *directory = NULL, *path = NULL;
-	_cleanup_close_ int dir = -EBADF;
+	_cleanup_free_ char *link = NULL, *path = NULL;
 
-	if (!d->syspath || asprintf(&directory, "bus/%s/devices", run->subsystem) < 0) {
-		directory = NULL;
+	if (!d->syspath || asprintf(&link, "bus/%s/devices/%s", run->subsystem, d->name) < 0) {
+		link = NULL;
 		return true;
 	}
-	dir = attr_open_dir(run->host->sys, directory);
 	/* Where there is no link, the ids have to do. */
-	if (dir < 0 || attr_read_link_path(dir, d->name, "/sys", &path) != 0)
+	if (attr_read_link_path(run->host->sys, link, "/sys", &path) != 0)
 		return true;
 	return streq(path, d->syspath);
 }
@@ -282,6 +280,12 @@ int step_settle(struct step_run *run, const struct step *step)
 	/* An unbind takes the driver away first and waits then: a bound device has none pending. */
 	if (driver)
 		return 0;
+	/* Another device by now: the leased one is gone, and its unbind was over before that. */
+	r = step_identity(run, step);
+	if (r == -ESTALE)
+		return say(run, 0, "%s", "");
+	if (r < 0)
+		return r;
 	r = device_override(run, step->device, OVERRIDE_NONE);
 	if (r < 0)
 		return r;

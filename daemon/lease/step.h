@@ -18,7 +18,8 @@
 	X(UNBIND)      /* unbind from whatever driver; blocks until the last fd is gone */         \
 	X(UNBIND_VFIO) /* the same, but only from a VFIO driver: another one is left alone */      \
 	X(SETTLE)      /* where no driver is bound: override none, and a probe, which binds        \
-			  nothing but takes the device lock: unbinds elsewhere are over then */      \
+			  nothing but takes the device lock: unbinds elsewhere are over then; not    \
+			  for another device that has come to the address */                         \
 	X(PROBE)       /* drivers_probe */                                                         \
 	X(VERIFY)      /* bound driver is arg (NULL: none) */                                      \
 	X(QUIET)       /* bus mastering is off; cleared if not; fails if that does not help */     \

@@ -5,6 +5,7 @@
 #include "daemon/sysfs/attr.h"
 
 #include "daemon/util/fd.h"
+#include "policy/utf8.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,8 +21,7 @@ static const char *const attr_outcome_table[ATTR_OUTCOME_MAX] = {
 };
 DEFINE_STRING_TABLE(attr_outcome, enum attr_outcome)
 
-/* What an errno of open() or read() means for an attribute. */
-static int outcome(int error)
+int attr_outcome_of_errno(int error)
 {
 	switch (error) {
 	case ENOENT:
@@ -40,11 +40,27 @@ static int outcome(int error)
 	case ENOMEM:
 	case EMFILE:
 	case ENFILE:
-	case EBADF: /* a mistake of ours: not to be taken for a device that went */
+	case EAGAIN:
+	case ENOSYS:
+	case EBADF: /* of ours, not of the device's: not to be taken for one that went */
 		return -error;
 	default:
 		return ATTR_FAILED;
 	}
+}
+
+/*
+ * For a seccomp filter without openat2(), such as systemd's RestrictSUIDSGID=: the links of sysfs are
+ * the kernel's own, and what leads out of the file system is not followed here either.
+ */
+static int open_dir_plainly(int dirfd, const char *path)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat from, to;
+
+	if (fd < 0 || fstat(dirfd, &from) < 0 || fstat(fd, &to) < 0)
+		return -errno;
+	return path[0] != '/' && from.st_dev == to.st_dev ? STEAL_FD(fd) : -EXDEV;
 }
 
 int attr_open_dir(int dirfd, const char *path)
@@ -55,15 +71,16 @@ int attr_open_dir(int dirfd, const char *path)
 	};
 	long fd;
 
-	/* EAGAIN: something was renamed meanwhile and the kernel could not tell (openat2(2)). */
-	for (int tries = 0; tries < 16; tries++) {
+	/* EAGAIN: something was renamed or mounted meanwhile, anywhere (openat2(2), "..", scoped).
+	 */
+	for (int tries = 0; tries < 1000; tries++) {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 		if (fd >= 0)
 			return (int)fd;
 		if (errno != EAGAIN && errno != EINTR)
 			break;
 	}
-	return -errno;
+	return errno == ENOSYS ? open_dir_plainly(dirfd, path) : -errno;
 }
 
 /* Opens a regular file; an attribute that is a pipe or a device must not make us wait. */
@@ -104,8 +121,9 @@ static int read_full(int fd, char *buffer, size_t size, size_t *n)
 
 		if (k < 0 && errno == EINTR)
 			continue;
+		/* What an attribute itself answers is no shortage of ours. */
 		if (k < 0)
-			return outcome(errno);
+			return errno == EAGAIN ? ATTR_FAILED : attr_outcome_of_errno(errno);
 		if (k == 0)
 			break;
 		*n += (size_t)k;
@@ -126,7 +144,7 @@ int attr_read(int dirfd, const char *name, char *buffer, size_t size)
 
 	buffer[0] = 0;
 	if (fd < 0)
-		return outcome(-fd);
+		return attr_outcome_of_errno(-fd);
 	r = read_full(fd, buffer, size, &n);
 	if (r == 0 && n == size)
 		r = ATTR_OVERSIZED;
@@ -198,7 +216,7 @@ static int read_link(int dirfd, const char *name, char *buffer, size_t size)
 	ssize_t k = readlinkat(dirfd, name, buffer, size);
 
 	if (k < 0)
-		return errno == EINVAL ? ATTR_GARBAGE : outcome(errno);
+		return errno == EINVAL ? ATTR_GARBAGE : attr_outcome_of_errno(errno);
 	if ((size_t)k == size)
 		return ATTR_OVERSIZED;
 	buffer[k] = 0;
@@ -222,21 +240,52 @@ int attr_read_link(int dirfd, const char *name, char **value)
 	return *value ? 0 : -ENOMEM;
 }
 
-int attr_read_link_path(int dirfd, const char *name, const char *prefix, char **value)
+/* The directory of a path, that many levels up; its length, or -1 for above the top. */
+static ssize_t directory_length(const char *path, size_t levels)
+{
+	const char *end = strrchr(path, '/');
+
+	if (!end)
+		return levels ? -1 : 0;
+	for (; levels; levels--) {
+		if (end == path)
+			return -1;
+		do
+			end--;
+		while (end > path && *end != '/');
+	}
+	return end - path;
+}
+
+/* Whether a component is "..". */
+static bool has_parent(const char *path)
+{
+	for (const char *p = path; (p = strstr(p, "..")); p += 2)
+		if ((p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
+			return true;
+	return false;
+}
+
+int attr_read_link_path(int root, const char *path, const char *prefix, char **value)
 {
 	char buffer[PATH_MAX];
-	const char *path = buffer;
-	int r = read_link(dirfd, name, buffer, sizeof(buffer));
+	const char *target = buffer;
+	size_t levels = 0;
+	ssize_t keep;
+	int r = read_link(root, path, buffer, sizeof(buffer));
 
 	*value = NULL;
 	if (r != 0)
 		return r;
-	while (strncmp(path, "../", 3) == 0)
-		path += 3;
-	if (!*path || *path == '/' || streq(path, "..") || strstr(path, "/../") ||
-	    !text_is_clean(path))
+	for (; strncmp(target, "../", 3) == 0; target += 3)
+		levels++;
+	keep = directory_length(path, levels);
+	if (keep < 0 || !*target || *target == '/' || has_parent(target) ||
+	    !utf8_is_printable(target))
 		return ATTR_GARBAGE;
-	return asprintf(value, "%s/%s", prefix, path) < 0 ? -ENOMEM : 0;
+	return asprintf(value, "%s%s%.*s/%s", prefix, keep ? "/" : "", (int)keep, path, target) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 static int list_names(DIR *dir, char ***names)
@@ -249,7 +298,7 @@ static int list_names(DIR *dir, char ***names)
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry)
-			return errno ? outcome(errno) : 0;
+			return errno ? attr_outcome_of_errno(errno) : 0;
 		if (!attr_name_valid(entry->d_name))
 			continue;
 		if (n == ATTR_LIST_MAX)
@@ -280,10 +329,10 @@ int attr_list(int dirfd, const char *path, char ***ret)
 	if (!names)
 		return -ENOMEM;
 	if (beneath < 0)
-		return outcome(-beneath);
+		return attr_outcome_of_errno(-beneath);
 	fd = openat(beneath, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return outcome(errno);
+		return attr_outcome_of_errno(errno);
 	dir = fdopendir(fd);
 	if (!dir) {
 		r = -errno;

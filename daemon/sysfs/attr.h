@@ -25,6 +25,12 @@ enum attr_outcome {
 };
 DECLARE_STRING_TABLE(attr_outcome, enum attr_outcome)
 
+/*
+ * What an errno (positive) of opening or reading says of an attribute: an outcome, or -errno for
+ * what is no fault of the attribute's (memory, fds, system calls that are not there).
+ */
+int attr_outcome_of_errno(int error);
+
 /* What a sysfs attribute can hold: a page. */
 #define ATTR_SIZE 4096
 /* Entries of one directory that are looked at. */
@@ -66,10 +72,11 @@ int attr_read_dev(int dirfd, const char *name, dev_t *value);
 int attr_read_link(int dirfd, const char *name, char **value);
 
 /*
- * The target of a relative link, as an absolute path below `prefix` (leading "../" are taken off,
- * any other ".." is ATTR_GARBAGE): the real path of a device. Of the caller.
+ * Where a relative link at `path` below root leads, as a path that begins with `prefix` for root:
+ * the real path of a device. Only the link itself is read. A target that is absolute, or above
+ * root, or has ".." in its middle is ATTR_GARBAGE. Of the caller.
  */
-int attr_read_link_path(int dirfd, const char *name, const char *prefix, char **value);
+int attr_read_link_path(int root, const char *path, const char *prefix, char **value);
 
 /*
  * The valid names in a directory, without "." and "..", sorted; of the caller. No directory is

@@ -84,6 +84,17 @@ static struct monitor *monitor_destroy(struct monitor *monitor)
 	return NULL;
 }
 
+/*
+ * The kernel's events come before all other work: a device that is to be fenced is told of there.
+ * But in a burst, which is more than a turn takes, they wait for their turn like everything else.
+ */
+static int set_priority(struct source *source, bool burst)
+{
+	return sd_event_source_set_priority(source->event_source,
+					    source->udev || burst ? SD_EVENT_PRIORITY_NORMAL
+								  : SD_EVENT_PRIORITY_IMPORTANT);
+}
+
 /* False: nothing is left for now. */
 static bool receive_one(struct source *source)
 {
@@ -109,13 +120,15 @@ static int on_readable(sd_event_source *event_source, int fd, uint32_t revents, 
 	struct source *source = userdata;
 	struct monitor *monitor = source->monitor;
 
+	bool drained = false;
+
 	monitor->in_callback = true;
-	for (int i = 0; i < EVENTS_PER_TURN && !monitor->freed; i++)
-		if (!receive_one(source))
-			break;
+	for (int i = 0; i < EVENTS_PER_TURN && !monitor->freed && !drained; i++)
+		drained = !receive_one(source);
 	monitor->in_callback = false;
-	if (monitor->freed)
-		monitor_destroy(monitor);
+	if (!monitor->freed)
+		return set_priority(source, !drained);
+	monitor_destroy(monitor);
 	return 0;
 }
 
@@ -149,10 +162,7 @@ static int start_source(struct source *source, sd_event *event)
 	r = sd_event_add_io(event, &source->event_source, fd, EPOLLIN, on_readable, source);
 	if (r < 0)
 		return r;
-	/* The kernel's first: a device that is to be fenced is told of there. */
-	return sd_event_source_set_priority(source->event_source,
-					    source->udev ? SD_EVENT_PRIORITY_NORMAL
-							 : SD_EVENT_PRIORITY_IMPORTANT);
+	return set_priority(source, false);
 }
 
 int monitor_new(sd_event *event, const struct monitor_ops *ops, void *userdata,

@@ -213,10 +213,10 @@ int scan_read_device(struct scanner *scanner, const char *subsystem, const char 
 	if (asprintf(&link, "bus/%s/devices/%s", subsystem, name) < 0)
 		return -ENOMEM;
 	dir = attr_open_dir(scanner->host->sys, link);
-	if (dir < 0)
-		return dir == -ENOMEM || dir == -EMFILE || dir == -ENFILE || dir == -ENOSYS
-			       ? dir
-			       : SCAN_GONE;
+	if (dir < 0) {
+		r = attr_outcome_of_errno(-dir);
+		return r < 0 ? r : SCAN_GONE;
+	}
 	if (fstat(dir, &st) < 0)
 		return SCAN_GONE;
 	device = device_new(name, subsystem);

@@ -45,8 +45,10 @@ int scan_read_iommu(struct scanner *scanner, const char *name, char **driver)
 	if (asprintf(&path, "class/iommu/%s", name) < 0)
 		return -ENOMEM;
 	dir = attr_open_dir(scanner->host->sys, path);
-	if (dir < 0)
-		return dir == -ENOMEM || dir == -EMFILE || dir == -ENFILE ? dir : SCAN_GONE;
+	if (dir < 0) {
+		r = attr_outcome_of_errno(-dir);
+		return r < 0 ? r : SCAN_GONE;
+	}
 	text = iommu_driver(dir, name);
 	if (!*text) {
 		/* "device" may lead out of the directory, as links of sysfs do: from the top. */
@@ -124,8 +126,10 @@ int scan_read_group(struct scanner *scanner, uint32_t id, char **ret_name, char 
 
 	snprintf(path, sizeof(path), "kernel/iommu_groups/%u", id);
 	dir = attr_open_dir(scanner->host->sys, path);
-	if (dir < 0)
-		return dir == -ENOMEM || dir == -EMFILE || dir == -ENFILE ? dir : SCAN_GONE;
+	if (dir < 0) {
+		r = attr_outcome_of_errno(-dir);
+		return r < 0 ? r : SCAN_GONE;
+	}
 	r = attr_read_string(dir, "name", &name);
 	if (r < 0)
 		return r;

@@ -201,7 +201,7 @@ static int get_device(sd_bus *b, const char *path, const char *interface, const 
 		return sd_bus_message_append(m, "q", d->product);
 	if (streq(property, "Model"))
 		return sd_bus_message_append(m, "s", d->model);
-	return d->use ? sd_bus_message_append(m, "as", 1, d->use)
+	return d->use ? sd_bus_message_append(m, "as", 1, "block")
 		      : sd_bus_message_append(m, "as", 0);
 }
 
@@ -230,6 +230,11 @@ static int get_lease(sd_bus *b, const char *path, const char *interface, const c
 		return streq(l->state, "draining")
 			       ? sd_bus_message_append(m, "a(us)", 1, 4711, "qemu\033[2J")
 			       : sd_bus_message_append(m, "a(us)", 0);
+	if (streq(property, "Errors"))
+		return l->fail && streq(l->state, "failed")
+			       ? sd_bus_message_append(m, "a(os)", 1, devices[4].path,
+						       "no driver took it")
+			       : sd_bus_message_append(m, "a(os)", 0);
 	if (streq(property, "Since"))
 		return sd_bus_message_append(m, "t", l->since);
 	return sd_bus_message_append(m, "a(os)", 0);
@@ -320,7 +325,7 @@ static int on_lifeline(sd_event_source *s, int fd, uint32_t revents, void *userd
 static int on_track(sd_bus_track *track, void *userdata)
 {
 	lease_end(userdata);
-	return 0;
+	return 1; /* 0 would queue it again, for ever */
 }
 
 static int method_release(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -465,6 +470,7 @@ static const sd_bus_vtable lease_vtable[] = {
 	SD_BUS_PROPERTY("Withheld", "ao", get_lease, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Fenced", "ao", get_lease, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Holders", "a(us)", get_lease, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Errors", "a(os)", get_lease, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Since", "t", get_lease, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Rules", "a(os)", get_lease, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_SIGNAL_WITH_NAMES("Ended", "s", SD_BUS_PARAM(reason), 0),
@@ -558,7 +564,8 @@ static int settle_mode(struct fake_lease *l, sd_bus_error *error)
 	if (streq(l->mode, "auto") || !l->mode[0])
 		strcpy(l->mode, cdev ? "cdev" : "group");
 	if (streq(l->mode, "cdev") && (!cdev || getenv("FAKE_DENY_CDEV")))
-		return sd_bus_error_set(error, E("ModeUnsupported"), "No mode cdev here.");
+		return sd_bus_error_set(error, cdev ? E("NotPermitted") : E("ModeUnsupported"),
+					"No mode cdev here.");
 	return 0;
 }
 
@@ -671,12 +678,16 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
 	bool refused = read_claim(m, &c, &e) < 0;
 	const char *path = devices[4].path;
 
-	sd_event_source_disable_unref(l.lifeline);
+	if (l.lifeline) {
+		sd_event_source_disable_unref(l.lifeline);
+		return sd_bus_error_set(error, E("BadOption"), "Explain takes no lifeline.");
+	}
 	if (refused)
 		return sd_bus_reply_method_return(
 			m, "a{sv}", 6, "allowed", "b", 0, "reason", "s", "in-use", "error", "s",
-			e.name, "message", "s", e.message, "rules", "a(os)", 1, path, "vm-nics",
-			"passed", "a(sss)", 1, "0000:03:00.0", "gpus", "it matches other devices");
+			strrchr(e.name, '.') + 1, "message", "s", e.message, "rules", "a(os)", 1,
+			path, "vm-nics", "passed", "a(sss)", 1, "0000:03:00.0", "gpus",
+			"it matches other devices");
 	return sd_bus_reply_method_return(
 		m, "a{sv}", 6, "allowed", "b", 1, "reason", "s", "allowed", "mode", "s", l.mode,
 		"rules", "a(os)", 1, path, "vm-nics", "plan", "a(oss)", 1, path, "grant", "e1000e",
@@ -759,8 +770,17 @@ static const sd_bus_vtable group_vtable[] = {
 			SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_VTABLE_END,
 };
+static int method_get_uses(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct fake_device *d = userdata;
+
+	return d->use ? sd_bus_reply_method_return(m, "as", 1, d->use)
+		      : sd_bus_reply_method_return(m, "as", 0);
+}
+
 static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("GetUses", "", "as", method_get_uses, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Name", "s", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Subsystem", "s", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Group", "o", get_device, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -27,6 +27,17 @@ static int lookup(void *userdata, const char *kind, const char *name)
 	return -ENOENT;
 }
 
+/* A new vector of the words of a text; "" is none. */
+static char **words(const char *text)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char **v = NULL, *rest = NULL;
+
+	for (char *w = strtok_r(copy, " ", &rest); w; w = strtok_r(NULL, " ", &rest))
+		ck_assert_int_eq(strv_extend(&v, w), 0);
+	return v;
+}
+
 START_TEST(test_replace)
 {
 	static const struct {
@@ -70,7 +81,7 @@ END_TEST
 
 START_TEST(test_replace_command)
 {
-	char *command[] = { "vmm", "--fd", "{fd:03:00.1}", "{iommufd}", NULL };
+	_cleanup_strv_ char **command = words("vmm --fd {fd:03:00.1} {iommufd}");
 	_cleanup_strv_ char **result = NULL;
 	_cleanup_free_ char *joined = NULL, *missing = NULL;
 
@@ -82,7 +93,7 @@ END_TEST
 
 START_TEST(test_qemu_cdev)
 {
-	char *devices[] = { "0000:03:00.0", "0000:03:00.1", NULL };
+	_cleanup_strv_ char **devices = words("0000:03:00.0 0000:03:00.1");
 	_cleanup_strv_ char **command = NULL;
 	_cleanup_free_ char *joined = NULL;
 	const char *wrong = NULL;
@@ -98,7 +109,7 @@ END_TEST
 
 START_TEST(test_qemu_node)
 {
-	char *devices[] = { "0000:03:00.0", NULL };
+	_cleanup_strv_ char **devices = words("0000:03:00.0");
 	_cleanup_strv_ char **command = NULL;
 	_cleanup_free_ char *joined = NULL;
 	const char *wrong = NULL;
@@ -111,8 +122,8 @@ END_TEST
 
 START_TEST(test_qemu_refused)
 {
-	char *platform[] = { "0000:03:00.0", "fec00000.ethernet", NULL };
-	char *absent[] = { "0000:05:00.0", NULL };
+	_cleanup_strv_ char **platform = words("0000:03:00.0 fec00000.ethernet");
+	_cleanup_strv_ char **absent = words("0000:05:00.0");
 	_cleanup_strv_ char **command = NULL;
 	const char *wrong = NULL;
 
@@ -144,11 +155,11 @@ START_TEST(test_qemu_memory)
 		{ "size=4G,maxmem=4G", 4 * GIB },
 		{ "1048576K", GIB },
 	};
-	char *command[] = { "qemu", "-nographic", "-m", (char *)cases[_i].option, NULL };
+	_cleanup_strv_ char **command = words(cases[_i].option ? "qemu -nographic -m" : "qemu");
 	uint64_t bytes;
 
-	if (!cases[_i].option)
-		command[2] = NULL;
+	if (cases[_i].option)
+		ck_assert_int_eq(strv_extend(&command, cases[_i].option), 0);
 	ck_assert_int_eq(qemu_memory(command, &bytes), 0);
 	ck_assert_uint_eq(bytes, cases[_i].bytes);
 }
@@ -157,9 +168,10 @@ END_TEST
 START_TEST(test_qemu_memory_garbled)
 {
 	static const char *const cases[] = { "two", "2Q", "-1", "99999999999999999999G", "size=" };
-	char *command[] = { "qemu", "-m", (char *)cases[_i], NULL };
+	_cleanup_strv_ char **command = words("qemu -m");
 	uint64_t bytes;
 
+	ck_assert_int_eq(strv_extend(&command, cases[_i]), 0);
 	ck_assert_int_eq(qemu_memory(command, &bytes), -EINVAL);
 }
 END_TEST

@@ -2,8 +2,9 @@
 
 /*
  * In place of daemon/vfio/open.c: a node's fd is the read end of a FIFO in the root of the mocked
- * host, open/NAME with NAME = container, iommufd, group-N or the device's name, so its holder can
- * tell it by /proc/self/fd, and the mocked kernel by whether it has readers.
+ * host, open/NAME with NAME = container, iommufd, group-N or the device's name. The mocked kernel
+ * tells by its readers that it is held. It is opened by the node's name in dev/, which is a link to
+ * it, so that /proc/PID/fd shows what the real one would.
  */
 
 #include "daemon/vfio/open.h"
@@ -22,6 +23,26 @@ static int open_root(const struct host *host)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The node is another name of the FIFO; it goes when the device is unbound, the FIFO does not. */
+static int open_by_node(int root, const char *node, const char *name)
+{
+	_cleanup_free_ char *path = mock_asprintf("dev/%s", node);
+	_cleanup_free_ char *fifo = mock_asprintf("open/%s", name);
+	_cleanup_close_ int first = mk_open(root, name);
+	struct stat a, b;
+	int fd;
+
+	if (first < 0)
+		return first;
+	if (fstat(first, &a) < 0 || fstatat(root, path, &b, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (a.st_ino != b.st_ino &&
+	    (unlinkat(root, path, 0) < 0 || linkat(root, fifo, root, path, 0) < 0))
+		return -errno;
+	fd = openat(root, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Opens NAME if `node` is there. */
 static int open_node(const struct host *host, const char *node, const char *name)
 {
@@ -35,7 +56,7 @@ static int open_node(const struct host *host, const char *node, const char *name
 		return r < 0 ? r : -EIO;
 	if (!tree_exists(root, "dev/%s", node))
 		return -ENOENT;
-	return mk_open(root, name);
+	return open_by_node(root, node, name);
 }
 
 int vfio_open_container(const struct host *host)

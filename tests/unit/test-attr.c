@@ -229,17 +229,40 @@ START_TEST(links)
 	ck_assert_int_eq(attr_read_link(dir, "slash", &value), ATTR_GARBAGE);
 	symlinkat("a/b\nc", dir, "line");
 	ck_assert_int_eq(attr_read_link(dir, "line", &value), ATTR_GARBAGE);
+}
+END_TEST
 
-	symlinkat("../../devices/pci0000:00/0000:00:01.0", dir, "path");
-	ck_assert_int_eq(attr_read_link_path(dir, "path", "/sys", &value), 0);
-	ck_assert_str_eq(value, "/sys/devices/pci0000:00/0000:00:01.0");
-	free(value);
-	symlinkat("../../devices/../../etc", dir, "escape");
-	ck_assert_int_eq(attr_read_link_path(dir, "escape", "/sys", &value), ATTR_GARBAGE);
-	symlinkat("/etc/passwd", dir, "absolute");
-	ck_assert_int_eq(attr_read_link_path(dir, "absolute", "/sys", &value), ATTR_GARBAGE);
-	symlinkat("../..", dir, "top");
-	ck_assert_int_eq(attr_read_link_path(dir, "top", "/sys", &value), ATTR_GARBAGE);
+static void check_path(const char *target, const char *at, int outcome, const char *want)
+{
+	_cleanup_free_ char *value = NULL;
+
+	unlinkat(dir, at, 0);
+	ck_assert_int_eq(symlinkat(target, dir, at), 0);
+	ck_assert_msg(attr_read_link_path(dir, at, "/sys", &value) == outcome, "'%s'", target);
+	ck_assert_pstr_eq(value, want);
+}
+
+START_TEST(link_paths)
+{
+	tree_mkdir(mock->fd, "d/bus/pci/devices");
+	tree_mkdir(mock->fd, "d/devices/x/holders");
+	check_path("../../../devices/pci0000:00/0000:00:01.0", "bus/pci/devices/a", 0,
+		   "/sys/devices/pci0000:00/0000:00:01.0");
+	/* The kernel's links go up no further than they must. */
+	check_path("../../virtual/block/dm-0", "devices/x/holders/dm-0", 0,
+		   "/sys/devices/virtual/block/dm-0");
+	check_path("b", "bus/a", 0, "/sys/bus/b");
+	check_path("b", "a", 0, "/sys/b");
+	check_path("../b", "a", ATTR_GARBAGE, NULL);
+	check_path("../../b", "bus/a", ATTR_GARBAGE, NULL);
+	check_path("../../../../b", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
+	check_path("../../../devices/../../etc", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
+	check_path("../../../devices/..", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
+	check_path("/etc/passwd", "bus/a", ATTR_GARBAGE, NULL);
+	check_path("..", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
+	check_path("../x\ny", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
+	check_path("../x..y/a..", "bus/pci/devices/a", 0, "/sys/bus/pci/x..y/a..");
+	check_path("../x\033y", "bus/pci/devices/a", ATTR_GARBAGE, NULL);
 }
 END_TEST
 
@@ -336,6 +359,7 @@ int main(void)
 	tcase_add_test(tc, integer);
 	tcase_add_test(tc, device_number);
 	tcase_add_test(tc, links);
+	tcase_add_test(tc, link_paths);
 	tcase_add_test(tc, directories);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, clean);

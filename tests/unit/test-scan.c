@@ -181,9 +181,9 @@ START_TEST(bridge_and_variant)
 	mock_alias_add(mock, "vfio_pci:v000015B3d*sv*sd*bc*sc*i*", "less_vfio_pci");
 	mock_alias_add(mock, "vfio_pci:bad[", "bad/name");
 	tree_write_bytes(mock->fd,
-			 "vfio_pci.alias=vfio_pci:v*\0x\0other_vfio_pci.alias="
+			 "vfio_pci.alias=vfio_pci:v*d*sv*sd*bc*sc*i*\0x\0other_vfio_pci.alias="
 			 "vfio_pci:v0000177Dd0000A030sv*sd*bc*sc*i*\0trailing",
-			 93, "modules/modules.builtin.modinfo");
+			 116, "modules/modules.builtin.modinfo");
 	mock_pci_add(mock, "0000:00:1c.0", .vendor = 0x8086, .device = 0x9d10,
 		     .class_code = 0x060400, .group = 3, .numa_node = -1);
 	mock_pci_add(mock, "0000:01:00.0", .vendor = 0x15b3, .device = 0x101e,
@@ -482,8 +482,9 @@ START_TEST(vanishing)
 	for (int i = 0; i < 3000; i++) {
 		struct device *d;
 
-		ck_assert_int_eq(
-			i % 2 ? scan_all(&scanner) : scan_one(&scanner, "pci", "0000:03:00.0"), 0);
+		ck_assert_int_eq(i % 2 == 0 ? scan_all(&scanner)
+					    : scan_one(&scanner, "pci", "0000:03:00.0"),
+				 0);
 		d = topology_device(&topology, "0000:03:00.0");
 		/* Never half: the link of the bus comes last and goes first. */
 		if (d) {

@@ -152,3 +152,170 @@ qmp() {
 	echo "no answer from the monitor"
 	return 1
 }
+
+# ---- policies -------------------------------------------------------------------------------------
+
+# policy: what is on standard input becomes the site's policy; without input, nothing is left.
+policy() {
+	local tmp=/etc/vfiod/policy.d/.new
+	mkdir -p /etc/vfiod/policy.d
+	cat >$tmp
+	mv $tmp /etc/vfiod/policy.d/50-test.json
+	vfiodctl reload
+}
+no_policy() {
+	rm -f /etc/vfiod/policy.d/50-test.json
+	vfiodctl reload
+}
+
+# Alice and Bob may have NICs and the nvme of two functions, whole groups of them, in every mode.
+everyday_policy() {
+	policy <<'END'
+{ "version": 1,
+  "rules": [
+    { "id": "nics", "subjects": [ { "users": ["alice", "bob"] } ],
+      "devices": [ { "subsystem": "pci", "class": "02" } ],
+      "allow": ["acquire", "withhold", "persist"], "modes": ["cdev", "group", "node"],
+      "consent": { "drivers": ["e1000", "e1000e"] }, "memlock": "1G" },
+    { "id": "bridges", "subjects": [ { "users": ["alice", "bob"] } ],
+      "devices": [ { "subsystem": "pci", "class": "0604" } ],
+      "allow": ["withhold"], "modes": ["cdev", "group", "node"],
+      "consent": { "drivers": ["shpchp"] }, "memlock": "1G" },
+    { "id": "disks", "subjects": [ { "users": ["alice", "bob"] } ],
+      "devices": [ { "subsystem": "pci", "class": "01" } ],
+      "allow": ["acquire", "withhold"], "modes": ["cdev", "group", "node"],
+      "consent": { "drivers": ["nvme", "virtio-pci", "vfio-pci"] }, "memlock": "1G" }
+  ] }
+END
+}
+
+# ---- people ---------------------------------------------------------------------------------------
+
+# as USER COMMAND…: with that user's ids and nothing of root's
+as() {
+	local user=$1
+	shift
+	setpriv --reuid="$user" --regid="$user" --init-groups --no-new-privs --inh-caps=-all \
+		env HOME="/home/$user" USER="$user" "$@"
+}
+
+# A client that keeps what it has got: `client NAME USER` starts one, `tell NAME WORD…` has it do
+# one thing. The answer's last line is in $said, all of it in $heard; tell's status says whether it
+# was ok. It ends with `dismiss NAME` (orderly) or `slay NAME` (SIGKILL).
+declare -A client_pid client_in client_out
+said='' heard=''
+
+client() {
+	local in out
+	mkfifo "$VM_STATE/$1.in" "$VM_STATE/$1.out"
+	as "$2" "$bin/vmclient" <"$VM_STATE/$1.in" >"$VM_STATE/$1.out" &
+	client_pid[$1]=$!
+	exec {in}>"$VM_STATE/$1.in" {out}<"$VM_STATE/$1.out"
+	client_in[$1]=$in client_out[$1]=$out
+	rm "$VM_STATE/$1.in" "$VM_STATE/$1.out"
+}
+
+tell() {
+	local who=$1 line
+	shift
+	said='' heard=''
+	echo "$*" >&"${client_in[$who]}"
+	while :; do
+		if ! read -r -t 130 line <&"${client_out[$who]}"; then
+			said="no answer from $who to: $*"
+			return 1
+		fi
+		[ "$line" != . ] || break
+		said=$line heard+=$line$'\n'
+	done
+	[[ $said == ok* ]]
+}
+
+# Says a command without waiting for the answer; `hear` waits for it.
+tell_async() {
+	local who=$1
+	shift
+	echo "$*" >&"${client_in[$who]}"
+}
+hear() {
+	local line
+	said='' heard=''
+	while read -r -t 130 line <&"${client_out[$1]}"; do
+		[ "$line" != . ] || break
+		said=$line heard+=$line$'\n'
+	done
+	[[ $said == ok* ]]
+}
+
+hang_up() {
+	exec {client_in[$1]}>&- {client_out[$1]}<&-
+	wait "${client_pid[$1]}" 2>/dev/null || :
+}
+dismiss() { tell_async "$1" exit; hang_up "$1"; }
+slay() { kill -KILL "${client_pid[$1]}"; hang_up "$1"; }
+
+# tells NAME CLIENT WORD…: the client is told so, and it worked
+tells() {
+	local name=$1
+	shift
+	if tell "$@"; then ok "$name"; else
+		not_ok "$name"
+		printf '%s\n' "told: $*" "heard: $heard" | detail
+	fi
+}
+
+# refused NAME ERROR REGEX CLIENT WORD…: it did not, with this error, and the message matches
+refused() {
+	local name=$1 error=$2 regex=$3
+	shift 3
+	if tell "$@"; then
+		not_ok "$name"
+		printf '%s\n' "succeeded: $*" "$heard" | detail
+	else
+		like "$name" "$said" "^error (org\.vfiod1\.Error\.|org\.freedesktop\.DBus\.Error\.)?$error " "$regex"
+	fi
+}
+
+# The path of the lease that the last Acquire gave
+lease() { echo "${said#ok }"; }
+
+# ---- the bus --------------------------------------------------------------------------------------
+
+device_path() { local p=${1//[:.]/_}; echo "/org/vfiod1/device/pci_$p"; }
+property() { busctl --system --json=short get-property org.vfiod1 "$1" "org.vfiod1.$2" "$3" | jq -c .data; }
+group_state() { property "/org/vfiod1/group/$1" Group State | tr -d '"'; }
+group_is() { [ "$(group_state "$1")" = "$2" ]; }
+device_state() { property "$(device_path "$1")" Device State | tr -d '"'; }
+lease_state() { property "$1" Lease State | tr -d '"'; }
+
+# quickly NAME COMMAND…: succeeds, and takes no more than three seconds
+quickly() {
+	local name=$1 from=$SECONDS
+	shift
+	check "$name" timeout 60 "$@"
+	if [ $((SECONDS - from)) -gt 3 ]; then not_ok "$name: it took $((SECONDS - from)) s"; fi
+}
+
+# The modes in which fds are passed on this kernel, and the one in which `auto` passes them
+fd_modes() { if has_iommufd; then echo cdev group; else echo group; fi; }
+
+# use CLIENT MODE DEVICE: does with the fds that the client took what a VMM does first
+use() {
+	local c=$1 mode=$2 dev=$3 g ioas
+	g=$(group_of "$dev")
+	if [ "$mode" = cdev ]; then
+		tell "$c" bind "device:$dev" iommufd:- || return
+		tell "$c" ioas iommufd:- || return
+		ioas=${said#ok }
+		tell "$c" attach "device:$dev" "$ioas"
+	else
+		tell "$c" set-iommu container:- || return
+		tell "$c" get-device "device:$dev" "group:$g" "$dev"
+	fi
+}
+
+# at_home DEVICE DRIVER: as if nobody had ever had it
+at_home() {
+	[ "$(driver_of "$1")" = "$2" ] && [ "$(override_of "$1")" = '(null)' ] &&
+		[ ! -e "/dev/vfio/$(group_of "$1")" ] && group_is "$(group_of "$1")" host
+}

@@ -28,7 +28,7 @@ machine_args() {
 		-object "rng-builtin,id=rng" -device "virtio-rng-pci,rng=rng,addr=4"
 		-device "edu,addr=5"
 		-device "virtio-serial-pci,id=vs,addr=3"
-		-chardev "stdio,id=out,signal=off" -device "virtserialport,chardev=out,name=org.vfiod.out"
+		-chardev "file,id=out,path=/proc/self/fd/1" -device "virtserialport,chardev=out,name=org.vfiod.out"
 		-chardev "socket,id=vqmp,path=$dir/guest.sock,server=on,wait=off"
 		-device "virtserialport,chardev=vqmp,name=org.vfiod.qmp"
 		-chardev "socket,id=qmp,path=$dir/qmp.sock,server=on,wait=off" -mon "chardev=qmp,mode=control")
