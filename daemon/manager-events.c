@@ -142,7 +142,10 @@ static void on_kernel_event(struct manager *manager, const struct uevent *event)
 
 	if (is_scanned(event->subsystem)) {
 		engine_forget_clean(&manager->engine, event->name, event->seqnum);
-		r = scan_one(&manager->scanner, event->subsystem, event->name);
+		if (streq(event->action, "remove"))
+			r = scan_removed(&manager->scanner, event->subsystem, event->name);
+		else
+			r = scan_one(&manager->scanner, event->subsystem, event->name);
 		if (r < 0)
 			log_warning("reading %s: %s", event->name, strerror(-r));
 		if (!streq(event->action, "change"))

@@ -6,6 +6,7 @@
 #include "daemon/manager.h"
 
 #include "daemon/bus/bus.h"
+#include "daemon/bus/refusals.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
 #include "daemon/util/log.h"
@@ -250,11 +251,13 @@ struct manager *manager_free(struct manager *manager)
 		return NULL;
 	manager_policy_done(manager);
 	manager->bus = bus_free(manager->bus);
+	refusals_free(manager->refusals);
 	survey_free(manager->survey);
 	if (manager->engine.event)
 		engine_done(&manager->engine);
 	ledger_done(&manager->ledger);
 	monitor_free(manager->monitor);
+	scanner_done(&manager->scanner);
 	topology_done(&manager->topology);
 	udev_hwdb_unref(manager->hwdb);
 	udev_unref(manager->udev);

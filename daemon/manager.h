@@ -19,6 +19,7 @@
 
 struct announcer;
 struct bus;
+struct refusals;
 struct survey;
 
 /* r: 0: in force; else error says why, and the old policy stays. */
@@ -60,6 +61,7 @@ struct manager {
 	bool draining;
 	bool process_fd; /* the bus gives ProcessFD in credentials */
 	struct bus *bus;
+	struct refusals *refusals; /* of clients, for what is recorded of them */
 
 	bool bus_ready;
 	bool policy_read; /* once, well or badly */

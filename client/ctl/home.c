@@ -15,9 +15,25 @@
 
 #define WAKE_USEC 1000000
 
+/* Which of these an object that is gone gives depends on how much of its path is left. */
+static bool is_gone(const struct vfiod_error *error)
+{
+	static const char *const names[] = {
+		SD_BUS_ERROR_UNKNOWN_OBJECT,
+		SD_BUS_ERROR_UNKNOWN_INTERFACE,
+		SD_BUS_ERROR_UNKNOWN_METHOD,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(vfiod_error_name(error), names[i]))
+			return true;
+	return vfiod_error_code(error) == VFIOD_ERROR_NO_SUCH_LEASE;
+}
+
 int lease_fate(struct ctl *ctl, const char *path, json_object **object, struct vfiod_error **error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+	_cleanup_(vfiod_error_freep) struct vfiod_error *e = NULL;
 	_cleanup_json_ json_object *lease = NULL;
 	const char *state;
 	int r, fate;
@@ -28,9 +44,11 @@ int lease_fate(struct ctl *ctl, const char *path, json_object **object, struct v
 		r = sd_bus_message_append(call, "s", IFACE_LEASE);
 	if (r < 0)
 		return r;
-	r = vfiod_client_call(ctl->client, call, &reply, error);
-	if (r == -ENOENT) /* UnknownObject, or NoSuchLease */
+	r = vfiod_client_call(ctl->client, call, &reply, &e);
+	if (r < 0 && is_gone(e))
 		return LEASE_HOME;
+	if (r < 0 && error)
+		*error = STEAL(e);
 	if (r >= 0)
 		r = bus_json_read(reply, &lease);
 	if (r < 0)

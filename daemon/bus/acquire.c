@@ -387,12 +387,23 @@ static bool memlock_possible(struct call *call)
 	return false;
 }
 
+/* Known before anything is moved: else drivers would be swapped for nothing. */
+static bool handoff_possible(struct call *call)
+{
+	if (!handoffs_full(&call->manager->engine.handoffs, call->creds->uid))
+		return true;
+	call_error(call, "QuotaExceeded",
+		   "too many handoffs wait for their client; use or close them");
+	return false;
+}
+
 static void begin(struct call *call)
 {
 	struct acquire *acquire = call->data;
 
 	acquire->ask = bus_request_ask(acquire->request, call->creds);
-	if (call_go_slow(call) && lifeline_good(call) && memlock_possible(call))
+	if (call_go_slow(call) && handoff_possible(call) && lifeline_good(call) &&
+	    memlock_possible(call))
 		start_judging(call);
 }
 

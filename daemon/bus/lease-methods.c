@@ -7,6 +7,7 @@
 #include "daemon/bus/bus.h"
 #include "daemon/bus/call.h"
 #include "daemon/bus/object.h"
+#include "daemon/bus/record.h"
 
 #include <fnmatch.h>
 
@@ -42,8 +43,11 @@ static struct lease *controlled_lease(struct call *call)
 		call_error(call, "NoSuchLease", "the lease is gone; list the leases anew");
 		return NULL;
 	}
-	if (lease_controlled_by(lease, call->creds, bus_id(manager->bus)))
+	if (lease_controlled_by(lease, call->creds, bus_id(manager->bus))) {
+		record_control(call, lease, NULL);
 		return lease;
+	}
+	record_control(call, lease, "AccessDenied");
 	call_error(call, "AccessDenied",
 		   "lease %s is not yours to change: it belongs to uid %u, and is controlled by "
 		   "the connection that acquired it, by root, by its system unit%s; ask there",

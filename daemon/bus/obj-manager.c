@@ -30,7 +30,8 @@ static int method_find_device(sd_bus_message *m, void *userdata, sd_bus_error *e
 	if (!device)
 		return bus_error_set(error, "NoSuchDevice",
 				     "there is no device %.256s; vfiodctl list shows all", name);
-	return reply_path(m, path_device(device->subsystem, device->name, &path), path);
+	r = path_device(device->subsystem, device->name, &path);
+	return reply_path(m, r, path);
 }
 
 static int method_find_group(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -46,7 +47,8 @@ static int method_find_group(sd_bus_message *m, void *userdata, sd_bus_error *er
 	if (!topology_group(&manager->topology, id))
 		return bus_error_set(error, "NoSuchGroup",
 				     "there is no IOMMU group %u; vfiodctl tree shows all", id);
-	return reply_path(m, path_group(id, &path), path);
+	r = path_group(id, &path);
+	return reply_path(m, r, path);
 }
 
 static void find_lease(struct call *call)

@@ -4,8 +4,11 @@
 
 #include "daemon/bus/record.h"
 
+#include "daemon/bus/refusals.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
+
+#include <time.h>
 
 int decision_rules(const struct decision *decision, char ***rules)
 {
@@ -63,8 +66,25 @@ void record_allowed(const struct call *call, const struct decision *decision)
 			mode_to_string(decision->mode));
 }
 
+/* False: this user's refusals are not recorded for now. */
+static bool may_record_refusal(const struct call *call)
+{
+	uid_t uid = call->creds->uid;
+	uint64_t now = 0, missed;
+
+	sd_event_now(call->manager->event, CLOCK_MONOTONIC, &now);
+	if (!refusals_note(&call->manager->refusals, uid, now, &missed))
+		return false;
+	if (missed)
+		log_notice("%llu refusals of user %u were not recorded: too many in a short time",
+			   (unsigned long long)missed, uid);
+	return true;
+}
+
 void record_refused(const struct call *call, const struct decision *decision)
 {
+	if (!may_record_refusal(call))
+		return;
 	record_decision(call, decision, MESSAGE_REFUSED, LOG_NOTICE,
 			reason_to_error(decision->reason), "was refused",
 			decision->message ? decision->message : "");
@@ -72,6 +92,8 @@ void record_refused(const struct call *call, const struct decision *decision)
 
 void record_denied(const struct call *call, const struct decision *decision, const char *reason)
 {
+	if (!may_record_refusal(call))
+		return;
 	record_decision(call, decision, MESSAGE_REFUSED, LOG_NOTICE, "AccessDenied", "was refused",
 			reason ? reason : "polkit");
 }
@@ -127,4 +149,21 @@ void record_claim_failed(const struct call *call, const struct lease *lease,
 			      { FIELD_ERROR, failure->error }, { FIELD_REASON, failure->message }),
 		   "Lease %s could not be made: %s", lease->id,
 		   failure->message ? failure->message : failure->error);
+}
+
+void record_control(const struct call *call, const struct lease *lease, const char *error)
+{
+	const struct creds *creds = call->creds;
+	const char *method = sd_bus_message_get_member(call->message);
+
+	if (error && !may_record_refusal(call))
+		return;
+	log_record(MESSAGE_CONTROLLED, error ? LOG_NOTICE : LOG_INFO,
+		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) },
+			      { FIELD_UID, LOG_NUMBER(creds->uid) },
+			      { FIELD_PID, LOG_NUMBER(creds->pid) }, { FIELD_UNIT, creds->unit },
+			      { FIELD_SENDER, creds->name }, { FIELD_METHOD, method },
+			      { FIELD_ERROR, error }),
+		   "Lease %s: user %u %s %s", lease->id, creds->uid,
+		   error ? "was refused" : "calls", method);
 }

@@ -13,5 +13,8 @@ void record_leased(const struct call *call, const struct lease *lease);
 void record_claim_failed(const struct call *call, const struct lease *lease,
 			 const struct failure *failure);
 
+/* A lease's method was called by one who controls it (error NULL) or does not. */
+void record_control(const struct call *call, const struct lease *lease, const char *error);
+
 /* The ids of the deciding rules, each once: a vector of the caller. 0 or -ENOMEM. */
 int decision_rules(const struct decision *decision, char ***rules);

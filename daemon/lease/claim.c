@@ -2,6 +2,7 @@
 
 /* preparing → leased: journal, worker, durable, told. */
 
+#include "daemon/lease/readback.h"
 #include "daemon/lease/run.h"
 
 void claim_finish(struct lease_run *run)
@@ -65,10 +66,32 @@ static void on_report(const struct step *step, const struct step_report *report,
 	step_failure(run, step, report);
 }
 
+/* Something may have come to the group since the decision, and its event not to us yet. */
+static bool group_is_as_decided(struct lease_run *run)
+{
+	_cleanup_free_ char *why = NULL;
+	int r = lease_read_back(run->engine->host, run->lease, true, &why);
+
+	if (r == 0)
+		return true;
+	if (r < 0)
+		failure_set(&run->failure, "DriverFailed", "the group cannot be read back: %s",
+			    strerror(-r));
+	else
+		failure_set(&run->failure, "GroupChanged",
+			    "the group changed under the request: %s; ask again", why);
+	return false;
+}
+
 static void become_leased(struct lease_run *run)
 {
-	int r = run_set_state(run, LEASE_LEASED);
+	int r;
 
+	if (!group_is_as_decided(run)) {
+		release_rollback(run);
+		return;
+	}
+	r = run_set_state(run, LEASE_LEASED);
 	if (r < 0) {
 		failure_set(&run->failure, "DriverFailed",
 			    "the journal of the lease cannot be written: %s; free space below "

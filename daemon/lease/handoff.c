@@ -5,8 +5,10 @@
 #include "daemon/lease/handoff.h"
 
 #include "daemon/lease/holders.h"
+#include "daemon/lease/readback.h"
 #include "daemon/util/child.h"
 #include "daemon/util/log.h"
+#include "daemon/util/messages.h"
 #include "daemon/vfio/grant.h"
 #include "policy/decide.h"
 
@@ -95,7 +97,7 @@ static bool refuse_if_held(const struct handoff *handoff, int sock)
 	char text[256];
 	size_t n = 0;
 
-	if (!handoff->fresh)
+	if (!handoff->fresh || handoff->lease->mode == MODE_NODE)
 		return false;
 	if (holders_find(handoff->owner->host, handoff->lease, &holders, &n) < 0 || n == 0)
 		return false;
@@ -105,6 +107,23 @@ static bool refuse_if_held(const struct handoff *handoff, int sock)
 		 (int)holders[0].pid, holders[0].command ? holders[0].command : "?");
 	send_error(sock, "GroupBusy", text);
 	holders_free(holders, n);
+	return true;
+}
+
+/* In the child: what came to the group since the claim, and has a host driver. */
+static bool refuse_if_changed(const struct handoff *handoff, int sock)
+{
+	_cleanup_free_ char *why = NULL;
+	char text[256];
+	int r = lease_read_back(handoff->owner->host, handoff->lease, false, &why);
+
+	if (r == 0)
+		return false;
+	snprintf(text, sizeof(text),
+		 "%s; nothing of the group is handed out until that is put right: see the "
+		 "group's devices, then call GetFds",
+		 why ? why : strerror(-r));
+	send_error(sock, "GroupNotViable", text);
 	return true;
 }
 
@@ -130,7 +149,7 @@ static int grant_main(int sock, void *userdata)
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (lease->devices[i].state == DEVICE_GRANTED)
 			devices[n++] = lease->devices[i].name;
-	if (refuse_if_held(handoff, handoff->sock))
+	if (refuse_if_held(handoff, handoff->sock) || refuse_if_changed(handoff, handoff->sock))
 		return 1;
 	return grant_send(handoff->owner->host, &grant, handoff->sock, HANDOFF_SEND_USEC) < 0;
 }
@@ -146,6 +165,12 @@ static void on_child_exited(struct child *child, int status, void *userdata)
 	if (status != 0 && !gone)
 		log_warning("the handoff of lease %s ended without handing everything over",
 			    lease ? lease->id : "?");
+	else if (status == 0 && lease)
+		log_record(MESSAGE_HANDED_OVER, LOG_INFO,
+			   LOG_FIELDS({ FIELD_LEASE, lease->id },
+				      { FIELD_UID, LOG_NUMBER(handoff->uid) },
+				      { FIELD_MODE, mode_to_string(lease->mode) }),
+			   "Lease %s: everything was handed over", lease->id);
 	handoff_free(handoff);
 	if (!gone)
 		return;
@@ -211,7 +236,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static bool quota_reached(const struct handoffs *handoffs, uid_t uid)
+bool handoffs_full(const struct handoffs *handoffs, uid_t uid)
 {
 	size_t all = 0, own = 0;
 
@@ -239,7 +264,7 @@ int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
 	struct handoff *handoff;
 	int pair[2], r;
 
-	if (quota_reached(handoffs, uid))
+	if (handoffs_full(handoffs, uid))
 		return HANDOFF_QUOTA;
 	handoff = calloc(1, sizeof(*handoff));
 	if (!handoff)

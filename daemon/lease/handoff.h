@@ -32,6 +32,9 @@ void handoffs_done(struct handoffs *handoffs);
 
 enum { HANDOFF_QUOTA = 1 };
 
+/* Whether another one of this user would be over the limits. */
+bool handoffs_full(const struct handoffs *handoffs, uid_t uid);
+
 /*
  * Makes one for a lease; *client is the client's end, the caller's. fresh: the client had fds
  * before, so a holder that still has them open is an error (GroupBusy). 0, HANDOFF_QUOTA, -errno.

@@ -17,8 +17,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define JOURNAL_VERSION	    1
-#define ENTRIES_MAX 4096 /* groups, devices, holders */
+#define JOURNAL_VERSION 1
+#define ENTRIES_MAX	4096 /* groups, devices, holders */
 
 /* ---- the fields */
 
@@ -536,7 +536,9 @@ static int parse(const char *text, size_t size, struct json_object **root, char 
 	tokener = json_tokener_new_ex(JSON_SCAN_DEPTH_MAX + 1);
 	if (!tokener)
 		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	/* Not JSON_TOKENER_STRICT: with it json-c 0.18 refuses whatever is not ASCII (char is
+	 * signed there). The scan was stricter than that already. */
+	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
 	*root = json_tokener_parse_ex(tokener, text, (int)size);
 	if (!*root)
 		r = bad(why, "%s", json_tokener_error_desc(json_tokener_get_error(tokener)));

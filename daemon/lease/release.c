@@ -8,6 +8,7 @@
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
+#include "daemon/vfio/node.h"
 
 #include <time.h>
 
@@ -164,8 +165,30 @@ static void on_handoffs_gone(void *userdata)
 	retry_drain_later(run);
 }
 
+/*
+ * The owner's entry on /dev/iommu, which all its leases in node mode share: no step of a plan, which
+ * sees one lease, can know. It opens no device, so it is no part of the barrier.
+ */
+static void drop_iommu_entry(struct lease_run *run)
+{
+	const struct lease *lease = run->lease;
+	int r;
+
+	if (lease->mode != MODE_NODE)
+		return;
+	HASH_FOREACH(other, run->engine->ledger->leases)
+		if (other != lease && other->mode == MODE_NODE && other->owner == lease->owner &&
+		    (other->state == LEASE_PREPARING || other->state == LEASE_LEASED))
+			return;
+	r = node_revoke(run->engine->host, "iommu", lease->owner);
+	if (r < 0 && r != -ENOENT)
+		log_warning("lease %s: the entry of uid %u on /dev/iommu stays: %s", lease->id,
+			    lease->owner, strerror(-r));
+}
+
 void release_drain(struct lease_run *run)
 {
+	drop_iommu_entry(run);
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
 	handoffs_end(&run->engine->handoffs, run->lease, on_handoffs_gone, run);
 }

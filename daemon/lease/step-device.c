@@ -79,18 +79,27 @@ static int find_uses(struct step_run *run, const struct step *step, const char *
 
 /* ---- identity */
 
-static bool same_path(const struct step_run *run, const struct lease_device *d)
+/* Whether it is where it was: behind another bridge, an address means another device. */
+static int check_path(struct step_run *run, const struct lease_device *d)
 {
 	_cleanup_free_ char *link = NULL, *path = NULL;
+	int r;
 
-	if (!d->syspath || asprintf(&link, "bus/%s/devices/%s", run->subsystem, d->name) < 0) {
+	if (!d->syspath)
+		return 0;
+	if (asprintf(&link, "bus/%s/devices/%s", run->subsystem, d->name) < 0) {
 		link = NULL;
-		return true;
+		return -ENOMEM;
 	}
-	/* Where there is no link, the ids have to do. */
-	if (attr_read_link_path(run->host->sys, link, "/sys", &path) != 0)
-		return true;
-	return streq(path, d->syspath);
+	r = attr_read_link_path(run->host->sys, link, "/sys", &path);
+	if (r == ATTR_MISSING)
+		return -ENOENT;
+	if (r < 0)
+		return r;
+	if (r == 0 && streq(path, d->syspath))
+		return 0;
+	return say(run, -ESTALE, "another device has its address now: it is at %s, it was at %s",
+		   path ? path : "an unknown place", d->syspath);
 }
 
 int step_identity(struct step_run *run, const struct step *step)
@@ -106,10 +115,7 @@ int step_identity(struct step_run *run, const struct step *step)
 	if (memcmp(then, now, sizeof(now)) != 0)
 		return say(run, -ESTALE, "it is another device now: %04x:%04x, it was %04x:%04x",
 			   now[0], now[1], then[0], then[1]);
-	if (!same_path(run, d))
-		return say(run, -ESTALE, "another device has its address now: it was at %s",
-			   d->syspath);
-	return 0;
+	return check_path(run, d);
 }
 
 /* ---- looking */

@@ -15,7 +15,7 @@
 #define ALIASES_MAX 4096
 
 struct alias {
-	char *pattern; /* vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* */
+	char *pattern; /* v000015B3d0000101Esv*sd*bc*sc*i*, without the prefix */
 	char *driver;
 	unsigned int wildcards;
 };
@@ -69,7 +69,7 @@ static int parse_alias(struct vfio_aliases *aliases, char *line)
 	module = strtok_r(NULL, " \t\n", &save);
 	if (!pattern || !module || strncmp(pattern, PREFIX, strlen(PREFIX)) != 0)
 		return 0;
-	return add(aliases, pattern, module);
+	return add(aliases, pattern + strlen(PREFIX), module);
 }
 
 /* "MODULE.alias=PATTERN", each ended by NUL */
@@ -80,7 +80,7 @@ static int parse_modinfo(struct vfio_aliases *aliases, char *entry)
 	if (!mark)
 		return 0;
 	*mark = 0;
-	return add(aliases, mark + strlen(".alias="), entry);
+	return add(aliases, mark + strlen(".alias=" PREFIX), entry);
 }
 
 static int read_entries(int modules, const char *file, int delimiter, struct vfio_aliases *aliases,
@@ -123,18 +123,16 @@ int vfio_aliases_read(int modules, struct vfio_aliases **ret)
 const char *vfio_aliases_match(const struct vfio_aliases *aliases, const char *modalias)
 {
 	const struct alias *best = NULL;
-	_cleanup_free_ char *text = NULL;
 
 	if (strncmp(modalias, "pci:", 4) != 0)
 		return NULL;
-	if (asprintf(&text, PREFIX "%s", modalias + 4) < 0)
-		return NULL;
+	/* The same but for the prefix. */
 	for (size_t i = 0; i < aliases->n; i++) {
 		const struct alias *alias = &aliases->items[i];
 
 		if (best && alias->wildcards >= best->wildcards)
 			continue;
-		if (fnmatch(alias->pattern, text, 0) == 0)
+		if (fnmatch(alias->pattern, modalias + 4, 0) == 0)
 			best = alias;
 	}
 	return best ? best->driver : NULL;

@@ -50,8 +50,8 @@ int attr_outcome_of_errno(int error)
 }
 
 /*
- * For a seccomp filter without openat2(), such as systemd's RestrictSUIDSGID=: the links of sysfs are
- * the kernel's own, and what leads out of the file system is not followed here either.
+ * For a seccomp filter without openat2(), such as systemd's RestrictSUIDSGID=: the links of sysfs
+ * are the kernel's own, and what leads out of the file system is not followed here either.
  */
 static int open_dir_plainly(int dirfd, const char *path)
 {

@@ -13,6 +13,10 @@
 #define CLASS_BRIDGE_CARDBUS 0x0607
 #define RESET_METHODS_MAX    16
 
+/* Another device came to the place while it was read; after so many its events will tell. */
+#define SCAN_REPLACED (SCAN_GONE + 1)
+#define REPLACED_MAX  3
+
 /* Only an error of ours ends the reading of a device. */
 static int fatal(int r)
 {
@@ -186,52 +190,66 @@ static int read_path(struct scanner *scanner, const char *link, char **syspath)
 
 /*
  * The kernel takes the link in bus/SUBSYSTEM/devices away before anything else of a device that
- * goes (bus_remove_device()): if it still is what it was, all that was read is of the device.
+ * goes (bus_remove_device()): if it still leads to the same directory, all that was read is of
+ * this device, and whole.
  */
-static int still_there(struct scanner *scanner, const char *link, const char *syspath)
+static int still_there(struct scanner *scanner, const char *link, const struct stat *before)
 {
-	_cleanup_free_ char *now = NULL;
-	int r = read_path(scanner, link, &now);
+	struct stat now;
 
-	if (r == 0 && !streq(now, syspath))
-		r = SCAN_GONE;
-	return r;
+	if (fstatat(scanner->host->sys, link, &now, 0) < 0)
+		return SCAN_GONE;
+	return now.st_ino == before->st_ino && now.st_dev == before->st_dev ? 0 : SCAN_REPLACED;
 }
 
-int scan_read_device(struct scanner *scanner, const char *subsystem, const char *name,
-		     struct device **ret, uint64_t *inode)
+static int read_once(struct scanner *scanner, const char *link, struct device *device,
+		     uint64_t *inode)
 {
-	_cleanup_(device_freep) struct device *device = NULL;
-	_cleanup_free_ char *link = NULL;
-	_cleanup_close_ int dir = -EBADF;
+	_cleanup_close_ int dir = attr_open_dir(scanner->host->sys, link);
+	_cleanup_free_ char *path = NULL;
 	struct stat st;
 	int r;
 
-	*ret = NULL;
-	if (!attr_name_valid(subsystem) || !attr_name_valid(name))
-		return SCAN_GONE;
-	if (asprintf(&link, "bus/%s/devices/%s", subsystem, name) < 0)
-		return -ENOMEM;
-	dir = attr_open_dir(scanner->host->sys, link);
 	if (dir < 0) {
 		r = attr_outcome_of_errno(-dir);
 		return r < 0 ? r : SCAN_GONE;
 	}
 	if (fstat(dir, &st) < 0)
 		return SCAN_GONE;
-	device = device_new(name, subsystem);
-	if (!device)
-		return -ENOMEM;
-	r = read_path(scanner, link, &device->syspath);
-	if (r == 0 && streq(subsystem, "pci"))
+	r = read_path(scanner, link, &path);
+	if (r != 0)
+		return r;
+	free(device->syspath);
+	device->syspath = STEAL(path);
+	if (streq(device->subsystem, "pci"))
 		r = read_pci(scanner, dir, device);
 	if (r == 0)
 		r = read_common(scanner, dir, device);
 	if (r == 0)
-		r = still_there(scanner, link, device->syspath);
-	if (r != 0)
-		return r;
+		r = still_there(scanner, link, &st);
 	*inode = st.st_ino;
-	*ret = STEAL(device);
-	return 0;
+	return r;
+}
+
+int scan_read_device(struct scanner *scanner, const char *subsystem, const char *name,
+		     struct device **ret, uint64_t *inode)
+{
+	_cleanup_free_ char *link = NULL;
+	int r = SCAN_REPLACED;
+
+	*ret = NULL;
+	if (!attr_name_valid(subsystem) || !attr_name_valid(name))
+		return SCAN_GONE;
+	if (asprintf(&link, "bus/%s/devices/%s", subsystem, name) < 0)
+		return -ENOMEM;
+	for (int tries = 0; tries < REPLACED_MAX && r == SCAN_REPLACED; tries++) {
+		_cleanup_(device_freep) struct device *device = device_new(name, subsystem);
+
+		if (!device)
+			return -ENOMEM;
+		r = read_once(scanner, link, device, inode);
+		if (r == 0)
+			*ret = STEAL(device);
+	}
+	return r == SCAN_REPLACED ? SCAN_GONE : r;
 }

@@ -17,6 +17,7 @@
 	X(REFUSED,        "8dd9791d5961413ea4dca1e019c0b305", "a request was decided: no") \
 	X(LEASED,         "065b7c8cbaf240089a9534f79b5c04ed", "the claim is done and durable") \
 	X(CLAIM_FAILED,   "10be92195bac44a288f28a1ce7d2fa05", "allowed, and could not be done") \
+	X(CONTROLLED,     "a892b9b9fac74075bc05b7ca80fb4e37", "somebody asked to change a lease") \
 	X(HANDED_OVER,    "5db2add617d84a86b3b5bf47f76f0f58", "the handoff has ended") \
 	X(ENDED,          "5cb45d84568d4e0288ec1cec254f8af6", "a lease is over") \
 	X(DRAINING,       "6057121707d24b928f611df5f08b37ab", "somebody still has fds open") \

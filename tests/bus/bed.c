@@ -240,6 +240,31 @@ char *host_picture(void)
 	return text;
 }
 
+static void first_difference(const char *a, const char *b, char line[static 512])
+{
+	for (; *a; a += strcspn(a, "\n"), a += *a == '\n') {
+		_cleanup_free_ char *one = strndup(a, strcspn(a, "\n") + 1);
+
+		if (strstr(b, one))
+			continue;
+		snprintf(line, 512, "%s", one);
+		return;
+	}
+	*line = 0;
+}
+
+/* check has room for messages of some kilobytes. */
+void ck_same(const char *before, const char *now)
+{
+	char was[512], is[512];
+
+	if (streq(before, now))
+		return;
+	first_difference(before, now, was);
+	first_difference(now, before, is);
+	ck_abort_msg("it was %s, it is %s", was, is);
+}
+
 bool daemon_said(const char *text)
 {
 	_cleanup_free_ char *path = mock_asprintf("%s/log", bed.dir), *log = NULL;

@@ -85,6 +85,8 @@ void bed_sleep(uint64_t usec);
 bool host_did(const char *line);
 /* Drivers, overrides, bus mastering, interfaces, ACLs, journals: of the caller. */
 char *host_picture(void);
+/* Fails with the first lines that are not in both. */
+void ck_same(const char *before, const char *now);
 /* "" for none, of the caller */
 char *host_driver(const char *device);
 char *host_override(const char *device);

@@ -338,8 +338,8 @@ START_TEST(no_such_object)
 		ck_assert_ptr_null(property(carol, no[i], "Group", "State"));
 		ck_assert_ptr_null(property(carol, no[i], "Device", "State"));
 		ck_assert_ptr_null(property(carol, no[i], "Lease", "State"));
-		ck_assert_str_eq(call_error(carol, no[i], "Lease", "Release", NULL),
-				 "DBus.UnknownObject");
+		ck_assert_ptr_nonnull(
+			strstr(call_error(carol, no[i], "Lease", "Release", NULL), "Unknown"));
 	}
 	ck_assert_str_eq(call_error(carol, VFIOD_ROOT, "Manager", "Nothing", NULL),
 			 "DBus.UnknownMethod");
@@ -368,7 +368,7 @@ START_TEST(uses)
 	if (geteuid() == 0)
 		ck_assert_str_eq(kinds, "[block]");
 	ck_assert_ptr_nonnull(strstr(words, "sda"));
-	ck_assert_ptr_nonnull(strstr(words, "/"));
+	ck_assert_ptr_nonnull(strstr(words, "dm-0"));
 	client_free(carol);
 	client_free(root);
 }

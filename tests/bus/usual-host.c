@@ -71,11 +71,16 @@ static void sriov(struct mock_host *host)
 
 static void others(struct mock_host *host)
 {
+	_cleanup_free_ char *disk = NULL;
+
 	mock_pci_add(host, DISK, .vendor = 0x144d, .device = 0xa808, .class_code = 0x010802,
 		     .group = 4, .iommu = "dmar0", .driver = "nvme", .numa_node = -1);
 	mock_block_add(host, DISK, "sda", "8:0");
 	mock_block_busy(host, "sda", true);
-	mock_mount_add(host, "8:0", "/dev/sda", "/");
+	disk = tree_link_path(host->fd, "sys/class/block/sda");
+	tree_write(host->fd, "253:0\n", "sys/devices/virtual/block/dm-0/dev");
+	tree_link(host->fd, "sys/class/block", "sys/devices/virtual/block/dm-0/subsystem");
+	tree_link(host->fd, "sys/devices/virtual/block/dm-0", "%s/holders/dm-0", disk);
 	mock_pci_add(host, BRIDGE, .vendor = 0x8086, .device = 0x244e, .class_code = 0x060400,
 		     .group = 5, .iommu = "dmar0", .driver = "shpchp", .numa_node = -1);
 	mock_pci_add(host, BEHIND, .vendor = 0x8086, .device = 0x100e, .class_code = 0x020000,
@@ -107,12 +112,12 @@ void usual_host(struct mock_host *host)
 
 char *usual_policy(void)
 {
-	static const char rule[] =
-		"  \"devices\": [ { \"address\": \"*\" } ],\n"
-		"  \"allow\": [\"acquire\", \"withhold\", \"persist\"],\n"
-		"  \"modes\": [\"cdev\", \"group\", \"node\"],\n"
-		"  \"consent\": { \"drivers\": [\"e1000*\", \"igb*\", \"nvme\", \"vfio-pci\"] },\n"
-		"  \"memlock\": \"1G\"";
+	static const char rule[] = "  \"devices\": [ { \"address\": \"*\" } ],\n"
+				   "  \"allow\": [\"acquire\", \"withhold\", \"persist\"],\n"
+				   "  \"modes\": [\"cdev\", \"group\", \"node\"],\n"
+				   "  \"consent\": { \"drivers\": [\"e1000*\", \"igb*\", \"nvme\", "
+				   "\"shpchp\", \"vfio-pci\"] },\n"
+				   "  \"memlock\": \"1G\"";
 
 	return mock_asprintf(
 		"{ \"version\": 1,\n"

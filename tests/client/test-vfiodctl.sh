@@ -10,7 +10,8 @@ src=${top_srcdir:?} build=${top_builddir:?}
 ctl=$build/vfiodctl
 work=$(mktemp -d)
 pids=()
-failures=0
+# shellcheck source=tests/client/lib.sh
+. "$src/tests/client/lib.sh"
 
 # shellcheck disable=SC2317 # called by the trap
 cleanup()
@@ -22,39 +23,6 @@ cleanup()
     rm -rf "$work"
 }
 trap cleanup EXIT
-
-fail()
-{
-    echo "FAIL: $*" >&2
-    sed 's/^/    | /' "$work/out" "$work/err" >&2
-    failures=$((failures + 1))
-}
-
-# run CODE COMMAND…: runs it, its output in out and err, and compares the exit code
-run()
-{
-    local want=$1 got=0
-    shift
-    timeout 30 "$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
-    [ "$got" = "$want" ] || fail "exit code $got, not $want: $*"
-}
-
-# out|err PATTERN…: every extended regular expression matches a line
-out() { local p; for p; do grep -Eq -- "$p" "$work/out" || fail "no \"$p\" in the output"; done; }
-err() { local p; for p; do grep -Eq -- "$p" "$work/err" || fail "no \"$p\" in the errors"; done; }
-not_out() { local p; for p; do ! grep -Eq -- "$p" "$work/out" || fail "\"$p\" in the output"; done; }
-
-# All groups at home again: leases end a moment after their process.
-settle()
-{
-    local i
-    for i in {1..100}; do
-        "$ctl" leases >"$work/leases"
-        grep -q '^No leases' "$work/leases" && return
-        sleep 0.1
-    done
-    fail "leases are left after $i tries: $(cat "$work/leases")"
-}
 
 start_fake()
 {
@@ -163,7 +131,6 @@ else
 fi
 
 echo "== JSON"
-json() { python3 -c "import json,sys; d=json.load(open('$work/out')); assert $1, d" || fail "$1"; }
 run 0 "$ctl" --json=short list
 json "len(d['devices']) == 7 and d['devices'][4]['Vendor'] == 0x8086"
 json "d['devices'][4]['Path'] == '/org/vfiod1/device/pci_0000_03_00_0'"
@@ -354,5 +321,4 @@ run 1 "$ctl" policy check "$work"
 run 2 "$ctl" policy check
 run 2 "$ctl" policy
 
-[ $failures = 0 ] || { echo "$failures failures" >&2; exit 1; }
-echo "all good"
+finish

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # used by those who source this
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # What every script of the tests shares: where things are, how a script speaks, how it becomes root,
@@ -53,7 +54,7 @@ short_hash() { sha256sum | cut -c1-16; }
 
 packages_build=(autoconf automake libtool make gcc libc6-dev pkg-config libsystemd-dev libudev-dev
 	libcap-ng-dev libacl1-dev libjson-c-dev uthash-dev check libumockdev-dev umockdev dbus systemd
-	libxml2-utils xz-utils)
-packages_lint=(clang clang-format libclang-rt-14-dev shellcheck man-db groff mandoc valgrind)
+	rsync xz-utils)
+packages_lint=(clang clang-format libxml2-utils git libclang-rt-14-dev shellcheck man-db groff mandoc valgrind)
 packages_vm=(mmdebstrap qemu-system-x86 qemu-utils socat e2fsprogs pciutils xz-utils bc bison flex libelf-dev
-	libssl-dev cpio kmod rsync debian-archive-keyring)
+	libssl-dev cpio kmod gcc make pkg-config libsystemd-dev debian-archive-keyring)

@@ -28,10 +28,9 @@ static int fake_dev_remove_entry(const char *name, const struct stat *st, int ty
 	return remove(name);
 }
 
-/* False: no nodes can be made here. */
-static inline bool fake_dev_possible(void)
+static inline bool fake_dev_try(const char *dir)
 {
-	char path[] = "/tmp/vfiod-test-mknod-XXXXXX";
+	_cleanup_free_ char *path = mock_asprintf("%s/vfiod-test-mknod-XXXXXX", dir);
 	int fd = mkstemp(path);
 	bool possible;
 
@@ -49,9 +48,25 @@ static inline bool fake_dev_possible(void)
 	return possible;
 }
 
+/* Where nodes can be made and opened (/tmp may be mounted nodev); NULL: nowhere. */
+static inline const char *fake_dev_directory(void)
+{
+	static const char *const directories[] = { "/tmp", "/var/tmp", "/run", "/root" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (fake_dev_try(directories[i]))
+			return directories[i];
+	return NULL;
+}
+
+static inline bool fake_dev_possible(void)
+{
+	return fake_dev_directory() != NULL;
+}
+
 static inline void fake_dev_init(struct fake_dev *fake)
 {
-	strcpy(fake->path, "/tmp/vfiod-test-dev-XXXXXX");
+	snprintf(fake->path, sizeof(fake->path), "%s/vfiod-test-dev-XXXXXX", fake_dev_directory());
 	ck_assert_ptr_nonnull(mkdtemp(fake->path));
 	fake->root = open(fake->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(fake->root, 0);

@@ -145,6 +145,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_strv);
 	tcase_add_test(tc, test_strv_foreach);
 	tcase_add_test(tc, test_array);

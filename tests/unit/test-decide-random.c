@@ -341,7 +341,7 @@ START_TEST(test_random)
 {
 	const char *seed = getenv("VFIOD_TEST_SEED"), *rounds = getenv("VFIOD_TEST_ROUNDS");
 	uint64_t start = seed ? strtoull(seed, NULL, 0) : 20240607;
-	long n = rounds ? strtol(rounds, NULL, 0) : 3000;
+	long n = rounds ? strtol(rounds, NULL, 0) : 2000;
 	size_t allowed = 0, drawn = 0, seen[REASON_MAX] = {};
 
 	ck_assert_int_eq(atexit(say_what_replays), 0);

@@ -204,6 +204,7 @@ START_TEST(test_terms)
 	_cleanup_(decision_freep) struct decision *nic = NULL;
 	_cleanup_(decision_freep) struct decision *gpu = NULL;
 	_cleanup_(decision_freep) struct decision *both = NULL;
+	_cleanup_(decision_freep) struct decision *none = NULL;
 
 	world_set_policy(&world, careful_policy);
 	nic = ask("0000:00:02.0", NULL, MODE_AUTO);
@@ -229,6 +230,10 @@ START_TEST(test_terms)
 	ck_assert_str_eq(both->verdicts[0].rule, "alice-nics");
 	ck_assert_str_eq(both->verdicts[2].rule, "alice-gpus");
 	ck_assert_ptr_null(both->verdicts[1].rule);
+
+	/* Where no rule decides, nothing is granted, memory neither. */
+	none = ask("0000:10:00.0", NULL, MODE_AUTO);
+	ck_assert_uint_eq(none->memlock_max, 0);
 }
 END_TEST
 
@@ -242,6 +247,9 @@ START_TEST(test_passed_over)
 	};
 	_cleanup_(decision_freep) struct decision *decision = NULL;
 	_cleanup_(decision_freep) struct decision *none = NULL;
+	_cleanup_(decision_freep) struct decision *unit = NULL;
+	_cleanup_strv_ char **devices = NULL;
+	struct request request = { .subject.uid = ALICE, .owner = ALICE, .mode = MODE_AUTO };
 
 	world_set_policy(&world, careful_policy);
 	/* For the devices that were named, and up to the rule that decides. */
@@ -254,6 +262,21 @@ START_TEST(test_passed_over)
 	}
 	none = ask("0000:10:00.0", NULL, MODE_AUTO);
 	ck_assert_uint_eq(none->n_passed, world.policy->n_rules);
+
+	/* The unit is not known; and a rule with several device matches. */
+	devices = split("0000:10:00.0");
+	request.devices = devices;
+	world_set_policy(
+		&world,
+		"{\"version\":1,\"rules\":[{\"id\":\"u\",\"subjects\":[{\"units\":[\"a*\"]}],"
+		"\"devices\":[{\"class\":\"02\"}],\"allow\":[\"acquire\"]},{\"id\":\"v\","
+		"\"subjects\":[{\"users\":[\"*\"]}],\"devices\":[{\"class\":\"02\"},"
+		"{\"class\":\"03\"}],\"allow\":[\"acquire\"]}]}");
+	unit = world_decide(&world, &request);
+	ck_assert_uint_eq(unit->n_passed, 2);
+	ck_assert_str_eq(unit->passed[0].why,
+			 "it asks for the system unit, which is not known of this caller");
+	ck_assert_str_eq(unit->passed[1].why, "none of its device matches fits");
 }
 END_TEST
 
@@ -303,6 +326,54 @@ START_TEST(test_equal)
 	world_set_policy(&world, vfs_policy);
 	world.policy->rules[0].id[0] = 'b';
 	DIFFERS("0000:00:02.0", NULL, MODE_AUTO);
+#undef DIFFERS
+}
+END_TEST
+
+/* Each field by itself. */
+START_TEST(test_equal_fields)
+{
+	_cleanup_(decision_freep) struct decision *first = NULL;
+
+	world_set_policy(&world, open_policy);
+	first = ask("0000:02:01.0", NULL, MODE_AUTO);
+#define DIFFERS(change)                                                       \
+	do {                                                                  \
+		struct verdict verdicts[3];                                   \
+		struct decision other = *first;                               \
+		uint32_t groups[1] = { first->groups[0] };                    \
+		struct verdict *v = verdicts;                                 \
+		ck_assert_uint_eq(first->n_verdicts, ARRAY_SIZE(verdicts));   \
+		ck_assert_uint_eq(first->n_groups, ARRAY_SIZE(groups));       \
+		memcpy(verdicts, first->verdicts, sizeof(verdicts));          \
+		other.verdicts = verdicts;                                    \
+		other.groups = groups;                                        \
+		ck_assert(decision_equal(first, &other));                     \
+		v++;                                                          \
+		change;                                                       \
+		ck_assert_msg(!decision_equal(first, &other), "%s", #change); \
+		ck_assert_msg(!decision_equal(&other, first), "%s", #change); \
+	} while (0)
+	DIFFERS(other.allowed = false);
+	DIFFERS(other.reason = REASON_IN_USE);
+	DIFFERS(other.mode = MODE_NODE);
+	DIFFERS(other.auth = AUTH_POLKIT);
+	DIFFERS(other.park = PARK_NONE);
+	DIFFERS(other.revoke = REVOKE_KILL);
+	DIFFERS(other.memlock_max = 1);
+	DIFFERS(other.n_verdicts--);
+	DIFFERS(other.n_groups--);
+	DIFFERS(groups[0]++);
+	DIFFERS(v->device = (char *)"x");
+	DIFFERS(v->identity++);
+	DIFFERS(v->group++);
+	DIFFERS(v->named = false);
+	DIFFERS(v->withhold = true);
+	DIFFERS(v->reason = REASON_IN_USE);
+	DIFFERS(v->rule = NULL);
+	DIFFERS(v->action = ACTION_PARK_NONE);
+	DIFFERS(v->host_driver = (char *)"x");
+	DIFFERS(v->target_driver = NULL);
 #undef DIFFERS
 }
 END_TEST
@@ -406,6 +477,7 @@ int main(void)
 	tcase_add_test(tc, test_terms);
 	tcase_add_test(tc, test_passed_over);
 	tcase_add_test(tc, test_equal);
+	tcase_add_test(tc, test_equal_fields);
 	tcase_add_test(tc, test_blockers);
 	tcase_add_loop_test(tc, test_crossed, 0, (int)n_rows);
 	suite_add_tcase(suite, tc);

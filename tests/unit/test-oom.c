@@ -317,6 +317,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int n;
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, test_decide, 0, ARRAY_SIZE(requests));
 	tcase_add_test(tc, test_topology);

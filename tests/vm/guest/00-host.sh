@@ -3,6 +3,7 @@
 #
 # The virtual host itself: the groups that the other tests rest on.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 check "systemd is up" test -d /run/systemd/system

@@ -3,6 +3,7 @@
 #
 # An ordinary user's QEMU has the e1000e, started by `vfiodctl run --qemu`.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 nic=$(behind 09.0)
@@ -16,7 +17,7 @@ hmp() { (echo "$1"; sleep 1) | timeout 10 socat - "UNIX-CONNECT:$sock" | tr -d '
 qemu_up() { [ -S "$sock" ] && hmp 'info status' | grep -q VM; }
 qemu_pid() { pgrep -u alice -f 'qemu-system-x86_6[4].*monitor'; }
 
-as alice vfiodctl run --qemu --name vm1 "$nic" -- qemu-system-x86_64 -M q35 -accel tcg -m 64M \
+become alice vfiodctl run --qemu --name vm1 "$nic" -- qemu-system-x86_64 -M q35 -accel tcg -m 64M \
 	-display none -nodefaults -S -monitor "unix:$sock,server,nowait" >"$VM_STATE/qemu.log" 2>&1 &
 runner=$!
 check "alice's QEMU runs" within 60 qemu_up

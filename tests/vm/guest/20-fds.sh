@@ -3,6 +3,7 @@
 #
 # An unprivileged C client takes fds from the bus in each mode, maps memory, reads the device's ids.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 nic=$(behind 09.0)

@@ -3,6 +3,7 @@
 #
 # Two NICs behind one bridge: nothing is taken that was not named, the withheld stays shut.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 bridge=$(behind 08.0)

@@ -3,6 +3,7 @@
 #
 # What the host needs is refused by name and use; what a rule waives goes.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 disk=0000:00:02.0

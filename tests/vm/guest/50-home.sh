@@ -3,6 +3,7 @@
 #
 # What is given back is what was there: driver, interface, an administrator's driver_override.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 nic=$(behind 09.0)
@@ -84,7 +85,7 @@ for kind in pipe pidfd; do
 		tells "lifeline $kind: made" alice pipe life
 	else
 		kill $holder
-		as alice sleep 300 &
+		become alice sleep 300 &
 		holder=$!
 		sleep 0.3
 		tells "lifeline $kind: made" alice pidfd life "$holder"

@@ -3,6 +3,7 @@
 #
 # A process that keeps a device fd after the release: its group drains, nobody else waits.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 nic=$(behind 09.0)

@@ -3,6 +3,7 @@
 #
 # Keys of an earlier lease open nothing of the next owner's.
 set -euo pipefail
+# shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 nic=$(behind 09.0)

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # used by those who source this
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The vocabulary of the tests inside the virtual host. What a test says about the host comes from
@@ -173,29 +174,39 @@ everyday_policy() {
 	policy <<'END'
 { "version": 1,
   "rules": [
-    { "id": "nics", "subjects": [ { "users": ["alice", "bob"] } ],
+    { "id": "nics", "subjects": [ { "users": ["alice", "bob", "vmm"] } ],
       "devices": [ { "subsystem": "pci", "class": "02" } ],
       "allow": ["acquire", "withhold", "persist"], "modes": ["cdev", "group", "node"],
-      "consent": { "drivers": ["e1000", "e1000e"] }, "memlock": "1G" },
+      "consent": { "drivers": ["e1000", "e1000e"] }, "memlock": "4G" },
     { "id": "bridges", "subjects": [ { "users": ["alice", "bob"] } ],
       "devices": [ { "subsystem": "pci", "class": "0604" } ],
       "allow": ["withhold"], "modes": ["cdev", "group", "node"],
-      "consent": { "drivers": ["shpchp"] }, "memlock": "1G" },
+      "consent": { "drivers": ["shpchp"] }, "memlock": "4G" },
     { "id": "disks", "subjects": [ { "users": ["alice", "bob"] } ],
       "devices": [ { "subsystem": "pci", "class": "01" } ],
       "allow": ["acquire", "withhold"], "modes": ["cdev", "group", "node"],
-      "consent": { "drivers": ["nvme", "virtio-pci", "vfio-pci"] }, "memlock": "1G" }
+      "consent": { "drivers": ["nvme", "virtio-pci", "vfio-pci"] }, "memlock": "4G" }
   ] }
 END
 }
 
 # ---- people ---------------------------------------------------------------------------------------
 
-# as USER COMMAND…: with that user's ids and nothing of root's
-as() {
-	local user=$1
+# as USER COMMAND…: with that user's ids and nothing of root's. become is the same for a background
+# job, whose process is then the command itself.
+as() { (become "$@"); }
+#
+# It lives in the user's session, as after a login, or in the system unit of $in_unit: this test's own
+# unit would make everybody each other's controller.
+in_unit=
+become() {
+	local user=$1 where
 	shift
-	setpriv --reuid="$user" --regid="$user" --init-groups --no-new-privs --inh-caps=-all \
+	where=/sys/fs/cgroup/user.slice/user-$(id -u "$user").slice/session-1.scope
+	[ -z "$in_unit" ] || where=/sys/fs/cgroup/system.slice/$in_unit
+	mkdir -p "$where"
+	echo "$BASHPID" >"$where/cgroup.procs"
+	exec setpriv --reuid="$user" --regid="$user" --init-groups --no-new-privs --inh-caps=-all \
 		env HOME="/home/$user" USER="$user" "$@"
 }
 
@@ -208,7 +219,7 @@ said='' heard=''
 client() {
 	local in out
 	mkfifo "$VM_STATE/$1.in" "$VM_STATE/$1.out"
-	as "$2" "$bin/vmclient" <"$VM_STATE/$1.in" >"$VM_STATE/$1.out" &
+	become "$2" "$bin/vmclient" <"$VM_STATE/$1.in" >"$VM_STATE/$1.out" &
 	client_pid[$1]=$!
 	exec {in}>"$VM_STATE/$1.in" {out}<"$VM_STATE/$1.out"
 	client_in[$1]=$in client_out[$1]=$out
@@ -248,7 +259,8 @@ hear() {
 }
 
 hang_up() {
-	exec {client_in[$1]}>&- {client_out[$1]}<&-
+	local in=${client_in[$1]} out=${client_out[$1]}
+	exec {in}>&- {out}<&-
 	wait "${client_pid[$1]}" 2>/dev/null || :
 }
 dismiss() { tell_async "$1" exit; hang_up "$1"; }

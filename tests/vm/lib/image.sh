@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # from tests/lib/common.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The root file system of the virtual host: Debian, made once and kept as a tar file, and an ext4
@@ -6,7 +7,15 @@
 
 image_suite=trixie
 
-base_key() { cat "$top/tests/vm/packages" "$top/tests/vm/lib/image.sh" "$top/tests/vm/base-hook" | short_hash; }
+# To be counted up when base_ready comes to make something else of the same inputs.
+base_recipe=1
+
+base_key() {
+	{
+		cat "$top/tests/vm/packages" "$top/tests/vm/base-hook"
+		echo "$image_suite $base_recipe"
+	} | short_hash
+}
 base_path() { printf '%s\n' "$cache/base-$(base_key).tar"; }
 
 base_ready() {
@@ -25,6 +34,7 @@ base_ready() {
 			--customize-hook="$top/tests/vm/base-hook \"\$1\"" \
 			"$image_suite" "$out.new" "deb $(mirror_uri) $image_suite main"
 		as_root chown "$(id -u):$(id -g)" "$out.new"
+		find "$cache" -maxdepth 1 -name 'base-*.tar' -delete
 		mv "$out.new" "$out"
 		say "root file system: ready after $((SECONDS - start)) s"
 	) 9>"$cache/base.lock"

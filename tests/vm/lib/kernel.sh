@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # from tests/lib/common.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The kernels of the virtual host: which there are (tests/vm/kernels), and how one is built from
@@ -14,11 +15,15 @@ kernel_field() {
 	printf '%s\n' "$v"
 }
 
+# To be counted up when kernel_build comes to make something else of the same source.
+kernel_recipe=1
+
 kernel_key() {
 	{
 		kernel_field "$1" 2
 		kernel_field "$1" 3
-		cat "$top/tests/vm/$(kernel_field "$1" 4)" "$top/tests/vm/lib/kernel.sh"
+		cat "$top/tests/vm/$(kernel_field "$1" 4)"
+		echo "$kernel_recipe"
 	} | short_hash
 }
 
@@ -41,12 +46,14 @@ kernel_build() {
 	package=$(kernel_field "$name" 3)
 	config=$top/tests/vm/$(kernel_field "$name" 4)
 	dir=$(mktemp -d "$cache/build-kernel.XXXXXX")
+	# shellcheck disable=SC2064  # this directory
+	trap "rm -rf '$dir'" EXIT
 	say "kernel $name: fetching $package"
 	fetch_deb "$(kernel_field "$name" 2)" "$package" "$dir"
 	say "kernel $name: unpacking"
 	dpkg-deb --fsys-tarfile "$dir/$package"_*.deb |
 		tar -xO "./usr/src/$package.tar.xz" | tar -xJ -C "$dir"
-	cd "$dir/$package"
+	cd "$dir/$package" || exit
 	say "kernel $name: configuring"
 	{
 		make -s allnoconfig
@@ -60,9 +67,11 @@ kernel_build() {
 	kernel_progress $! "$name" "$dir/log" ||
 		{ tail -30 "$dir/log" >&2; die "kernel $name: does not compile"; }
 	cp arch/x86/boot/bzImage "$out.new"
+	find "$cache" -maxdepth 1 -name "kernel-$name-*.bzImage" -delete
 	mv "$out.new" "$out"
-	cd "$top"
+	cd "$top" || exit
 	rm -rf "$dir"
+	trap - EXIT
 	say "kernel $name: ready after $((SECONDS - start)) s"
 }
 

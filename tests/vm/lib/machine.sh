@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # from tests/lib/common.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The machine that the virtual host is: a q35 with an Intel IOMMU under software emulation, and
@@ -18,7 +19,7 @@
 # and scratch disks.
 machine_args() {
 	local image=$1 dir=$2 i
-	local args=(-name vhost -machine "q35,kernel-irqchip=split" -accel "tcg,thread=${VFIOD_VM_THREADS:-multi}" -cpu ${VFIOD_VM_CPU:-max} -smp ${VFIOD_VM_SMP:-2} -m 2G
+	local args=(-name vhost -machine "q35,kernel-irqchip=split" -accel "tcg,thread=multi" -cpu max -smp 2 -m 2G
 		-nodefaults -no-user-config -display none -no-reboot
 		-serial "file:$dir/console.log"
 		-device "intel-iommu,intremap=on,caching-mode=on"

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # from tests/lib/common.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Debian packages of another release than the build machine's, from the mirror that its apt is
