@@ -229,6 +229,11 @@ void announce(struct announcer *announcer, const struct object_class *class, con
 		}
 		o->class = class;
 		HASH_ADD_KEYPTR(hh, announcer->objects, o->path, strlen(o->path), o);
+		if (!o->hh.tbl) {
+			free(o->path);
+			free(o);
+			return;
+		}
 	}
 	o->dirty = true;
 	o->replaced |= replaced;

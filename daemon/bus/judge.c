@@ -110,7 +110,7 @@ static int devices_to_look_at(struct judge *judge, char ***devices)
 		const struct verdict *v = &judge->decision->verdicts[i];
 		int r;
 
-		if (v->action == ACTION_NONE ||
+		if ((v->action == ACTION_NONE && v->reason != REASON_IN_USE) ||
 		    engine_clean(&judge->manager->engine, v->device, v->identity))
 			continue;
 		r = strv_extend(devices, v->device);
@@ -129,7 +129,8 @@ static int begin(struct judge *judge)
 	r = decide_anew(judge);
 	if (r < 0)
 		return r;
-	if (!judge->decision->allowed)
+	/* What the survey saw in use may be idle by now: an address that went sends no event. */
+	if (!judge->decision->allowed && judge->decision->reason != REASON_IN_USE)
 		return 1;
 	r = devices_to_look_at(judge, &devices);
 	if (r < 0)

@@ -71,7 +71,9 @@ static int fill_device(struct manager *manager, const struct judge *judge, const
 	d->subvendor = device->subvendor;
 	d->subproduct = device->subproduct;
 	d->group = device->group_id;
-	d->bridge = device->bridge;
+	/* Host and ISA bridges too (class 06): what is behind them needs their bus mastering. */
+	d->bridge = device->bridge ||
+		    (device->class_code != ID_UNKNOWN && device->class_code >> 16 == 0x06);
 	d->left = v->action == ACTION_NONE;
 	d->state = v->action == ACTION_GRANT ? DEVICE_GRANTED
 		   : d->left		     ? DEVICE_HOST

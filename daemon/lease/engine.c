@@ -156,6 +156,14 @@ static uint64_t last_uevent(const struct host *host)
 	return strtoull(text, NULL, 10);
 }
 
+static void clean_free(struct clean_device *clean)
+{
+	free(clean->name);
+	free(clean->driver);
+	free(clean->override);
+	free(clean);
+}
+
 void engine_forget_clean(struct engine *engine, const char *device, uint64_t seqnum)
 {
 	struct clean_device *clean;
@@ -164,10 +172,7 @@ void engine_forget_clean(struct engine *engine, const char *device, uint64_t seq
 	if (!clean || seqnum <= clean->seqnum)
 		return;
 	HASH_DEL(engine->clean, clean);
-	free(clean->name);
-	free(clean->driver);
-	free(clean->override);
-	free(clean);
+	clean_free(clean);
 }
 
 /* Best effort: a device that is not recorded only takes the long way. */
@@ -181,17 +186,14 @@ void clean_add(struct engine *engine, const struct lease_device *device, uint64_
 		return;
 	clean->identity = identity;
 	clean->seqnum = last_uevent(engine->host);
-	clean->name = strdup(device->name);
-	clean->driver = strdup(device->saved_driver);
-	clean->override = device->saved_override ? strdup(device->saved_override) : NULL;
-	if (!clean->name || !clean->driver || (device->saved_override && !clean->override)) {
-		free(clean->name);
-		free(clean->driver);
-		free(clean->override);
-		free(clean);
-		return;
+	if (free_and_strdup(&clean->name, device->name) >= 0 &&
+	    free_and_strdup(&clean->driver, device->saved_driver) >= 0 &&
+	    free_and_strdup(&clean->override, device->saved_override) >= 0) {
+		HASH_ADD_KEYPTR(hh, engine->clean, clean->name, strlen(clean->name), clean);
+		if (clean->hh.tbl)
+			return;
 	}
-	HASH_ADD_KEYPTR(hh, engine->clean, clean->name, strlen(clean->name), clean);
+	clean_free(clean);
 }
 
 const struct clean_device *engine_clean(const struct engine *engine, const char *device,
