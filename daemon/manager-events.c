@@ -85,7 +85,7 @@ static bool is_scanned(const char *subsystem)
 /* The device above a class device: …/0000:03:00.0/vfio-dev/vfio3. */
 static struct lease *lease_above(struct manager *manager, const char *syspath)
 {
-	HASH_FOREACH(lease, manager->ledger.leases)
+	HASH_FOREACH (lease, manager->ledger.leases)
 		for (size_t i = 0; i < lease->n_devices; i++) {
 			const char *above = lease->devices[i].syspath;
 
@@ -105,17 +105,16 @@ static void check_node(struct manager *manager, const struct lease *lease, const
 	r = node_check(&manager->host, node, &lease->owner, n_allowed, &why);
 	if (r != NODE_FOREIGN)
 		return;
-	log_record(MESSAGE_NODE_FOREIGN, LOG_ERR,
-		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NODE, node },
-			      { FIELD_REASON, why }),
-		   "/dev/%s of lease %s was opened to others (%s) and is shut again; remove the "
-		   "udev rule that does this",
-		   node, lease->id, why ? why : "?");
 	r = node_reset(&manager->host, node);
 	if (r >= 0 && n_allowed)
 		r = node_grant(&manager->host, node, lease->owner);
-	if (r < 0)
-		log_error("/dev/%s: %s", node, strerror(-r));
+	log_record(
+		MESSAGE_NODE_FOREIGN, LOG_ERR,
+		LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NODE, node }, { FIELD_REASON, why }),
+		"/dev/%s of lease %s was opened to others (%s) and %s%s; remove the udev rule "
+		"that does this",
+		node, lease->id, why ? why : "?",
+		r < 0 ? "cannot be shut again: " : "is shut again", r < 0 ? strerror(-r) : "");
 }
 
 static void on_node_event(struct manager *manager, const struct uevent *event)
@@ -183,7 +182,7 @@ static void on_lost(bool udev, void *userdata)
 	if (r < 0)
 		log_error("reading sysfs: %s", strerror(-r));
 	/* What was lost may have been the change of a node. */
-	HASH_FOREACH(lease, manager->ledger.leases)
+	HASH_FOREACH (lease, manager->ledger.leases)
 		for (size_t i = 0; lease->state == LEASE_LEASED && i < lease->n_groups; i++) {
 			char node[32];
 

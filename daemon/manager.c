@@ -86,12 +86,34 @@ static void adopt_lifelines(struct manager *manager)
 	}
 }
 
+/* Whether a lease in node mode lets its owner into a node: that of another lease it does not. */
+static bool lease_opens(const struct manager *manager, const struct lease *lease, const char *node)
+{
+	if (streq(node, "iommu"))
+		return true;
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+		const struct device *now = topology_device(&manager->topology, d->name);
+		char group[32], cdev[64];
+
+		if (d->state != DEVICE_GRANTED)
+			continue;
+		snprintf(group, sizeof(group), "vfio/%u", d->group);
+		snprintf(cdev, sizeof(cdev), "vfio/devices/%s",
+			 now && now->vfio_node ? now->vfio_node : "");
+		if (streq(node, group) || streq(node, cdev))
+			return true;
+	}
+	return false;
+}
+
 static bool acl_explained(const char *node, uid_t uid, void *userdata)
 {
 	struct manager *manager = userdata;
 
 	HASH_FOREACH(lease, manager->ledger.leases)
-		if (lease->mode == MODE_NODE && lease->state == LEASE_LEASED && lease->owner == uid)
+		if (lease->mode == MODE_NODE && lease->state == LEASE_LEASED &&
+		    lease->owner == uid && lease_opens(manager, lease, node))
 			return true;
 	return false;
 }

@@ -203,7 +203,7 @@ int parse_check_name(struct parser *p, struct json_object *at, bool at_key, cons
 
 int parse_item_string(struct parser *p, struct json_object *item, char **ret)
 {
-	const char *s;
+	const char *s = NULL;
 	int r;
 
 	r = parse_string(p, item, &s);

@@ -193,6 +193,7 @@ static enum match match_process(const struct search *search, int process)
 static int add_holder(struct lease_holder **holders, size_t *n, int process, pid_t pid)
 {
 	_cleanup_free_ char *command = NULL;
+	size_t size;
 	int r;
 
 	if (*n == HOLDERS_MAX)
@@ -202,7 +203,10 @@ static int add_holder(struct lease_holder **holders, size_t *n, int process, pid
 		return r;
 	if (r < 0)
 		return 0; /* it has ended */
-	command[strcspn(command, "\n")] = 0;
+	/* The last newline is the kernel's; the process chose the rest. */
+	size = strlen(command);
+	if (size && command[size - 1] == '\n')
+		command[size - 1] = 0;
 	for (char *p = command; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';

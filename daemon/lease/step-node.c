@@ -103,7 +103,10 @@ static int clean_node(struct step_run *run, const char *node, uid_t allowed, cha
 	}
 	r = node_reset(run->host, node);
 	if (r < 0)
-		return say(run, r, "%s, and it cannot be reset: %s", *why, strerror(-r));
+		return say(
+			run, r,
+			"%s, and it cannot be reset: %s; remove the udev rule that gives it away",
+			*why, strerror(-r));
 	return NODE_FOREIGN;
 }
 

@@ -7,8 +7,10 @@
 #include "daemon/sysfs/attr.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #define MOUNTS_MAX 262144
@@ -103,7 +105,7 @@ static int read_table(const struct host *host, const char *path,
 	/* /proc/self is a link; files of /proc are regular. */
 	fd = openat(host->proc, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	file = fdopen(fd, "re");
 	if (!file) {
 		r = -errno;
@@ -120,19 +122,41 @@ static int read_table(const struct host *host, const char *path,
 	return ferror(file) ? (errno ? -errno : -EIO) : 0;
 }
 
+/*
+ * The host's own mounts are those of process 1: this one has more, of its sandbox, which mean
+ * nothing to people. A host without process 1 is a test's.
+ */
 int mounts_read(const struct host *host, struct mounts *mounts)
 {
 	int r = read_table(host, "1/mountinfo", parse_mount, mounts);
 
-	if (r >= 0)
+	if (r == -ENOENT)
 		r = read_table(host, "self/mountinfo", parse_mount, mounts);
-	return r < 0 ? r : read_table(host, "swaps", parse_swap, mounts);
+	if (r < 0)
+		return r;
+	/* A kernel without swap has no such file. */
+	r = read_table(host, "swaps", parse_swap, mounts);
+	return r == -ENOENT ? 0 : r;
+}
+
+/*
+ * The source of a FUSE mount is what its user likes it to be, and a path that leads into it would
+ * make us wait for him: nothing but /dev itself is looked at, with the links in it (mapper/).
+ */
+static bool node_is(int dev, const char *node, dev_t number)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	_cleanup_close_ int fd = (int)syscall(SYS_openat2, dev, node, &how, sizeof(how));
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == number;
 }
 
 bool mount_is_on(const struct host *host, const struct mount *mount, const char *name, dev_t number)
 {
-	struct stat st;
-
 	if (major(mount->number))
 		return mount->number == number;
 	/* btrfs and the like have a number of no device, and swap has none: by the source. */
@@ -140,6 +164,5 @@ bool mount_is_on(const struct host *host, const struct mount *mount, const char 
 		return false;
 	if (streq(mount->source + 5, name))
 		return true;
-	return fstatat(host->dev, mount->source + 5, &st, 0) == 0 && S_ISBLK(st.st_mode) &&
-	       st.st_rdev == number;
+	return node_is(host->dev, mount->source + 5, number);
 }

@@ -21,7 +21,7 @@ struct mounts {
 	size_t n;
 };
 
-/* Of process 1, of this process, and /proc/swaps. 0 or -errno. */
+/* Of process 1 (where there is none, of this process), and /proc/swaps. 0 or -errno. */
 int mounts_read(const struct host *host, struct mounts *mounts);
 void mounts_done(struct mounts *mounts);
 

@@ -247,6 +247,33 @@ static int read_physical_function(struct scanner *scanner, const char *before, c
 	return read_device(scanner, "pci", parent);
 }
 
+/*
+ * The kernel announces a VF before it makes the links between it and its PF (pci_iov_add_virtfn()),
+ * and the PF once more when all of its VFs are there: that is when they are known for what they
+ * are.
+ */
+static int read_virtual_functions(struct scanner *scanner, const char *name)
+{
+	const struct device *device = topology_device(scanner->topology, name);
+	_cleanup_strv_ char **names = NULL;
+
+	if (!device || !device->virtual_functions)
+		return 0;
+	names = strv_copy(device->virtual_functions);
+	if (!names)
+		return -ENOMEM;
+	STRV_FOREACH (function, names) {
+		int r = 0;
+
+		device = topology_device(scanner->topology, *function);
+		if (!device || !device->physical_function)
+			r = read_device(scanner, "pci", *function);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int scan_one(struct scanner *scanner, const char *subsystem, const char *name)
 {
 	const struct device *device;
@@ -266,6 +293,8 @@ int scan_one(struct scanner *scanner, const char *subsystem, const char *name)
 		r = read_device(scanner, subsystem, name);
 	if (r >= 0)
 		r = read_physical_function(scanner, physical_function, name);
+	if (r >= 0)
+		r = read_virtual_functions(scanner, name);
 	return r < 0 ? r : read_around(scanner, name);
 }
 
@@ -326,7 +355,6 @@ static int walk_member(struct scanner *scanner, int members, const char *name)
 {
 	const struct scan_seen *seen = scan_cache_seen(scanner->cache, name, false);
 	_cleanup_free_ char *link = NULL, *subsystem = NULL;
-	_cleanup_close_ int dir = -EBADF;
 	int r;
 
 	if (seen && seen->round == scan_cache_round(scanner->cache))

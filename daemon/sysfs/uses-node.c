@@ -182,19 +182,25 @@ static void read_command(int process, char *command, size_t size)
 	text_clean(command);
 }
 
-/* stat() through the link of /proc opens nothing, and sees through every namespace. */
+/*
+ * Looking through the link of /proc opens nothing, and sees through every namespace. Without
+ * AT_STATX_DONT_SYNC a file of somebody's FUSE server would be asked for, and we with it could be
+ * made to wait for ever.
+ */
 static int check_fd(struct uses_run *run, struct nodes *nodes, int process, int fds,
 		    const char *pid, const char *fd)
 {
-	struct stat st;
+	struct statx stx;
+	dev_t number;
 
-	if (fstatat(fds, fd, &st, 0) < 0 || !S_ISCHR(st.st_mode))
+	if (statx(fds, fd, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0 || !S_ISCHR(stx.stx_mode))
 		return 0;
+	number = makedev(stx.stx_rdev_major, stx.stx_rdev_minor);
 	for (size_t i = 0; i < nodes->n; i++) {
 		char command[32];
 		int r;
 
-		if (nodes->items[i].number != st.st_rdev || nodes->items[i].named >= NAMED_MAX)
+		if (nodes->items[i].number != number || nodes->items[i].named >= NAMED_MAX)
 			continue;
 		read_command(process, command, sizeof(command));
 		nodes->items[i].named++;

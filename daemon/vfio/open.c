@@ -124,6 +124,9 @@ int vfio_node_path(const struct host *host, const char *node)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
+	/* Without openat2() this opens the link itself. */
+	if (S_ISLNK(st.st_mode))
+		return -ELOOP;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != number)
 		return -ENODEV;
 	return STEAL_FD(fd);

@@ -12,8 +12,13 @@
 #include "tests/unit/fake-dev.h"
 
 #include <acl/libacl.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/acl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #define NULL_MINOR 3
 #define ZERO_MINOR 5
@@ -31,6 +36,25 @@ static void setup(void)
 	fake_dev_node(&fake, "vfio/vfio", NULL_MINOR);
 	fake_dev_sysfs(&fake, "class/misc/iommu", NULL_MINOR);
 	fake_dev_node(&fake, "iommu", NULL_MINOR);
+}
+
+/* As under systemd's RestrictSUIDSGID=: no openat2(). */
+static void setup_filtered(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = { .len = ARRAY_SIZE(code), .filter = code };
+	struct open_how how = { .flags = O_PATH };
+
+	setup();
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+	ck_assert_int_lt(syscall(SYS_openat2, host->dev, "iommu", &how, sizeof(how)), 0);
+	ck_assert_int_eq(errno, ENOSYS);
 }
 
 static void teardown(void)
@@ -492,18 +516,11 @@ START_TEST(test_features)
 }
 END_TEST
 
-int main(void)
+static TCase *make_case(const char *name, void (*fixture)(void))
 {
-	Suite *suite = suite_create("node");
-	TCase *tc = tcase_create("nodes");
-	SRunner *runner;
-	int failed;
+	TCase *tc = tcase_create(name);
 
-	if (!fake_dev_possible()) {
-		fprintf(stderr, "node: making device nodes needs root: not run\n");
-		return 77;
-	}
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, fixture, teardown);
 	tcase_add_test(tc, test_open);
 	tcase_add_test(tc, test_open_missing);
 	tcase_add_test(tc, test_open_wrong_device);
@@ -521,7 +538,21 @@ int main(void)
 	tcase_add_loop_test(tc, test_masks, 0, ARRAY_SIZE(masks));
 	tcase_add_test(tc, test_strip);
 	tcase_add_test(tc, test_features);
-	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("node");
+	SRunner *runner;
+	int failed;
+
+	if (!fake_dev_possible()) {
+		fprintf(stderr, "node: making device nodes needs root: not run\n");
+		return 77;
+	}
+	suite_add_tcase(suite, make_case("nodes", setup));
+	suite_add_tcase(suite, make_case("without openat2", setup_filtered));
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

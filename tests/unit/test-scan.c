@@ -262,6 +262,32 @@ START_TEST(virtual_functions)
 }
 END_TEST
 
+/* A VF whose links come after its event is found when the PF is announced. */
+START_TEST(late_links)
+{
+	const char *const vf = "sys/devices/pci0000:00/0000:03:10.0";
+	const char *const pf = "sys/devices/pci0000:00/0000:03:00.0";
+
+	mock_pci_add(mock, "0000:03:00.0", .vendor = 0x8086, .device = 0x10c9, .group = 1,
+		     .numa_node = -1);
+	mock_pci_add(mock, "0000:03:10.0", .vendor = 0x8086, .device = 0x10ca, .group = 2,
+		     .numa_node = -1);
+	ck_assert_int_eq(scan_all(&scanner), 0);
+	forget();
+	tree_link(mock->fd, pf, "%s/physfn", vf);
+	tree_link(mock->fd, vf, "%s/virtfn0", pf);
+	tree_write(mock->fd, "8\n", "%s/sriov_totalvfs", pf);
+	ck_assert_int_eq(scan_one(&scanner, "pci", "0000:03:00.0"), 0);
+	expect("device 0000:03:00.0 changed, device 0000:03:10.0 changed");
+	ck_assert_str_eq(device("0000:03:10.0")->physical_function, "0000:03:00.0");
+	/* A number of VFs that is none leaves none. */
+	tree_write(mock->fd, "many\n", "%s/sriov_totalvfs", pf);
+	ck_assert_int_eq(scan_one(&scanner, "pci", "0000:03:00.0"), 0);
+	expect("device 0000:03:00.0 changed");
+	ck_assert_ptr_null(device("0000:03:00.0")->virtual_functions);
+}
+END_TEST
+
 START_TEST(drivers_come_and_go)
 {
 	mock_iommu_add(mock, "dmar0", "intel-iommu");
@@ -553,6 +579,7 @@ int main(void)
 	tcase_add_test(tc, bridge_and_variant);
 	tcase_add_test(tc, other_buses);
 	tcase_add_test(tc, virtual_functions);
+	tcase_add_test(tc, late_links);
 	tcase_add_test(tc, drivers_come_and_go);
 	tcase_add_test(tc, another_at_the_same_place);
 	tcase_add_test(tc, renumbered_groups);

@@ -234,8 +234,19 @@ START_TEST(garbage_tables)
 		   "\n\n1 2 3\n36 35 98:0 /mnt1\nx y z / /a rw - ext4 /dev/sda rw\n"
 		   "1 2 8:0 / /b rw -\n1 2 8:0 / /b rw - ext4\n1 2 8:0 / \\777\\9 rw - a b c\n"
 		   "1 2 8:0 / /ok rw,x shared:1 master:2 - ext4 /dev/x rw\n",
-		   "proc/self/mountinfo");
+		   "proc/1/mountinfo");
 	expect("block: sda is mounted on \\777\\9 | block: sda is mounted on /ok");
+	/* Process 1 is the one that counts. */
+	tree_write(mock->fd, "1 2 8:0 / /self rw - ext4 /dev/x rw\n", "proc/self/mountinfo");
+	tree_write(mock->fd, "1 2 8:0 / /one rw - ext4 /dev/x rw\n", "proc/1/mountinfo");
+	expect("block: sda is mounted on /one");
+	tree_remove(mock->fd, "proc/1/mountinfo");
+	expect("block: sda is mounted on /self");
+	tree_remove(mock->fd, "proc/self/mountinfo");
+	expect_error(-ENOENT);
+	tree_write(mock->fd, "", "proc/1/mountinfo");
+	tree_remove(mock->fd, "proc/swaps");
+	expect("");
 	tree_write(mock->fd, "x\n", DISK "/dev");
 	expect_error(-EIO);
 }

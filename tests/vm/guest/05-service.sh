@@ -81,6 +81,25 @@ if modprobe -r vfio_pci vfio_iommu_type1 2>/dev/null; then
 	check "and it ends" timeout 60 vfiodctl release modules
 fi
 
+# ---- udev rules of the site, with no capability to change an owner
+rule() { echo "SUBSYSTEM==\"vfio\", $1" >/run/udev/rules.d/99-site.rules && udevadm control --reload; }
+node_of() { stat -c '%U:%G %a' "/dev/vfio/$group"; }
+mkdir -p /run/udev/rules.d
+rule 'GROUP="users", MODE="0660"'
+vfiodctl acquire --persist --name=site --mode=group "$(behind 09.0)" >"$VM_STATE/site" 2>&1 || :
+if [ -n "$(bus_leases)" ]; then
+	is "a node that a rule opened to a group is root's again" "$(node_of)" "root:root 600"
+	check "and the lease ends" timeout 60 vfiodctl release site
+else
+	like "a node that a rule opens to a group each time: the claim says so" "$(cat "$VM_STATE/site")" 'group users'
+fi
+rule 'OWNER="bob"'
+like "a node that a rule gives to a user: the claim is refused" \
+	"$(vfiodctl acquire --persist --name=site --mode=group "$(behind 09.0)" 2>&1 || :)" "/dev/vfio/$group: user bob owns it"
+check "and nothing is left of it" within 30 no_leases
+rm /run/udev/rules.d/99-site.rules
+udevadm control --reload
+
 # ---- what others say on the bus is not believed
 vfiodctl acquire --name=forged "$(behind 09.0)" >/dev/null 2>&1 &
 client=$!

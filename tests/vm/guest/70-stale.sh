@@ -97,7 +97,7 @@ if has_iommufd; then
 	path=$(lease)
 	tells "cdev: takes" alice take h
 	check "cdev: uses it" use alice cdev "$nic"
-	tells "cdev: has memory mapped" alice map-ioas iommufd:- 1 0x100000
+	tells "cdev: has memory mapped" alice map-ioas iommufd:- "$ioas" 0x100000
 	tells "cdev: closes the device, not the iommufd" alice close "device:$nic"
 	tells "cdev: releases" alice release "$path"
 	check "cdev: the iommufd alone delays nobody" within 20 no_leases

@@ -15,24 +15,28 @@ not_ok() { printf 'not ok %s\n' "$*"; }
 detail() { sed 's/^/    /'; }
 end() { echo '#end'; }
 
+# What the last command of a check printed. Not a command substitution: what a command remembers (the
+# answer of a client) has to stay.
+check_output=$VM_STATE.out
+
 # check NAME COMMAND…: the command succeeds.
 check() {
-	local name=$1 out
+	local name=$1 status=0
 	shift
-	if out=$("$@" 2>&1); then ok "$name"; else
+	"$@" >"$check_output" 2>&1 || status=$?
+	if [ $status = 0 ]; then ok "$name"; else
 		not_ok "$name"
-		printf '%s\n' "status $? of: $*" "$out" | detail
-		return 0
+		(echo "status $status of: $*"; cat "$check_output") | detail
 	fi
 }
 
 # check_not NAME COMMAND…: the command fails.
 check_not() {
-	local name=$1 out
+	local name=$1
 	shift
-	if ! out=$("$@" 2>&1); then ok "$name"; else
+	if ! "$@" >"$check_output" 2>&1; then ok "$name"; else
 		not_ok "$name"
-		printf '%s\n' "succeeded: $*" "$out" | detail
+		(echo "succeeded: $*"; cat "$check_output") | detail
 	fi
 }
 
@@ -311,9 +315,10 @@ quickly() {
 # The modes in which fds are passed on this kernel, and the one in which `auto` passes them
 fd_modes() { if has_iommufd; then echo cdev group; else echo group; fi; }
 
-# use CLIENT MODE DEVICE: does with the fds that the client took what a VMM does first
+# use CLIENT MODE DEVICE: does with the fds that the client took what a VMM does first; leaves the
+# address space of cdev mode in $ioas
 use() {
-	local c=$1 mode=$2 dev=$3 g ioas
+	local c=$1 mode=$2 dev=$3 g
 	g=$(group_of "$dev")
 	if [ "$mode" = cdev ]; then
 		tell "$c" bind "device:$dev" iommufd:- || return
