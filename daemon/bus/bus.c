@@ -6,6 +6,8 @@
 
 #include "daemon/bus/announce.h"
 #include "daemon/bus/call.h"
+#include "daemon/bus/error.h"
+#include "daemon/bus/throttle.h"
 #include "daemon/util/log.h"
 
 #include <stdio.h>
@@ -24,6 +26,7 @@ struct bus {
 	char id[SD_ID128_STRING_MAX];
 	struct announcer *announcer;
 	struct call *calls;
+	struct throttle *throttle;
 	sd_event_source *ping_timer;
 	sd_bus_slot *ping;
 	unsigned int pings_lost;
@@ -62,6 +65,7 @@ static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error
 	r = sd_bus_message_read(m, "sss", &name, &before, &after);
 	if (r < 0 || name[0] != ':' || *after)
 		return 0;
+	throttle_forget(bus->throttle, name);
 	calls_connection_gone(bus->manager, name);
 	manager_connection_gone(bus->manager, name);
 	return 0;
@@ -75,6 +79,31 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 		return 0;
 	bus->ops->lost("the bus has closed the connection", bus->userdata);
 	return 0;
+}
+
+/* ---- who asks too much */
+
+/* Sees every message before anybody else does. An error is the call's answer. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *sender = sd_bus_message_get_sender(m);
+	struct bus *bus = userdata;
+	uint64_t now;
+	int r;
+
+	if (!sender || !sd_bus_message_is_method_call(m, NULL, NULL))
+		return 0;
+	r = sd_event_now(bus->manager->event, CLOCK_MONOTONIC, &now);
+	if (r < 0)
+		return r;
+	r = throttle_take(bus->throttle, sender,
+			  throttle_cost(sd_bus_message_get_interface(m),
+					sd_bus_message_get_member(m)),
+			  now);
+	if (r <= 0)
+		return r;
+	return bus_error_set(error, "LimitsExceeded",
+			     "this connection asks too much in a short time; ask again in a second");
 }
 
 /* ---- the self-ping */
@@ -202,6 +231,12 @@ static int connect_bus(struct bus *bus)
 	if (r < 0)
 		return r;
 	sd_id128_to_string(id, bus->id);
+	r = throttle_new(&bus->throttle);
+	if (r < 0)
+		return r;
+	r = sd_bus_add_filter(bus->connection, NULL, on_message, bus);
+	if (r < 0)
+		return r;
 	r = objects_register(bus->manager, bus->connection);
 	if (r < 0)
 		return r;
@@ -246,6 +281,7 @@ struct bus *bus_free(struct bus *bus)
 	sd_event_source_disable_unref(bus->ping_timer);
 	sd_bus_slot_unref(bus->ping);
 	sd_bus_flush_close_unref(bus->connection);
+	throttle_free(bus->throttle);
 	free(bus);
 	return NULL;
 }

@@ -38,8 +38,8 @@ cannot_open() { ! open_as "$@" 2>/dev/null; }
 
 title "A host with an IOMMU"
 everyday_policy
-tale "The policy lets alice and bob have network cards, whole groups of them. The host's IOMMU, and what is behind it:"
-vfiodctl tree | indent
+tale "The policy lets alice and bob have network cards, whole groups of them. The host's IOMMU, and the groups behind it that this is about:"
+vfiodctl tree | awk -v from="group $sg " 'NR == 1 || found || (found = index($0, from)) > 0' | indent
 
 title "An ordinary user's QEMU gets a network card"
 cmd="vfiodctl run --qemu --name web $nic -- qemu-system-x86_64 -M q35 -m 64M -S …"
