@@ -42,14 +42,14 @@ static void put_in_force(struct manager *manager)
 	policy_free(manager->policy);
 	manager->policy = STEAL(manager->policy_next);
 	manager->policy_serial++;
-	STRV_FOREACH(warning, manager->policy->warnings)
+	STRV_FOREACH (warning, manager->policy->warnings)
 		log_warning("%s", *warning);
 	log_record(MESSAGE_POLICY_LOADED, LOG_INFO,
 		   LOG_FIELDS({ FIELD_SERIAL, LOG_NUMBER(manager->policy_serial) },
 			      { FIELD_COUNT, LOG_NUMBER(manager->policy->n_rules) },
 			      { FIELD_FILE, .values = manager->policy->files }),
-		   "Policy %llu is in force: %zu rules",
-		   (unsigned long long)manager->policy_serial, manager->policy->n_rules);
+		   "Policy %llu is in force: %zu rules", (unsigned long long)manager->policy_serial,
+		   manager->policy->n_rules);
 	bus_announce_manager(manager->bus);
 	finish(manager, 0, NULL);
 }

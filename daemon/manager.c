@@ -44,9 +44,10 @@ static const struct engine_ops engine_ops = {
 
 void manager_connection_gone(struct manager *manager, const char *name)
 {
-	HASH_FOREACH(lease, manager->ledger.leases)
-		if (streq0(lease->connection, name) && streq0(lease->bus_id, bus_id(manager->bus)) &&
-		    !lease->persist && !lease->has_lifeline)
+	HASH_FOREACH (lease, manager->ledger.leases)
+		if (streq0(lease->connection, name) &&
+		    streq0(lease->bus_id, bus_id(manager->bus)) && !lease->persist &&
+		    !lease->has_lifeline)
 			engine_end(&manager->engine, lease, "connection closed", true);
 }
 
@@ -111,7 +112,7 @@ static bool acl_explained(const char *node, uid_t uid, void *userdata)
 {
 	struct manager *manager = userdata;
 
-	HASH_FOREACH(lease, manager->ledger.leases)
+	HASH_FOREACH (lease, manager->ledger.leases)
 		if (lease->mode == MODE_NODE && lease->state == LEASE_LEASED &&
 		    lease->owner == uid && lease_opens(manager, lease, node))
 			return true;
@@ -160,7 +161,7 @@ static void on_bus_ready(void *userdata)
 	struct manager *manager = userdata;
 
 	manager->bus_ready = true;
-	HASH_FOREACH(lease, manager->ledger.leases)
+	HASH_FOREACH (lease, manager->ledger.leases)
 		check_holder(manager, lease);
 	manager_maybe_ready(manager);
 }

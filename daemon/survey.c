@@ -53,8 +53,7 @@ static int survey_main(int sock, void *userdata)
 {
 	struct survey *survey = userdata;
 
-	HASH_FOREACH(device, survey->topology->devices)
-	{
+	HASH_FOREACH (device, survey->topology->devices) {
 		struct uses_query query = {
 			.name = device->name,
 			.syspath = device->syspath,

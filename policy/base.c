@@ -9,7 +9,7 @@
 
 char **strv_free(char **v)
 {
-	STRV_FOREACH(s, v)
+	STRV_FOREACH (s, v)
 		free(*s);
 	free(v);
 	return NULL;
@@ -26,7 +26,7 @@ size_t strv_length(char *const *v)
 
 bool strv_contains(char *const *v, const char *s)
 {
-	STRV_FOREACH(i, v)
+	STRV_FOREACH (i, v)
 		if (streq(*i, s))
 			return true;
 	return false;
@@ -86,7 +86,7 @@ char **strv_copy(char *const *v)
 
 	if (!copy)
 		return NULL;
-	STRV_FOREACH(s, v) {
+	STRV_FOREACH (s, v) {
 		copy[n] = strdup(*s);
 		if (!copy[n++])
 			return NULL;
@@ -99,13 +99,13 @@ char *strv_join(char *const *v, const char *separator)
 	size_t size = 1, gap = strlen(separator);
 	char *joined, *p;
 
-	STRV_FOREACH(s, v)
+	STRV_FOREACH (s, v)
 		size += strlen(*s) + gap;
 	joined = malloc(size);
 	if (!joined)
 		return NULL;
 	p = joined;
-	STRV_FOREACH(s, v) {
+	STRV_FOREACH (s, v) {
 		if (s != v)
 			p = stpcpy(p, separator);
 		p = stpcpy(p, *s);

@@ -20,11 +20,11 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Defines fn##p(), to be used as _cleanup_(fn##p), for a destructor that returns NULL. */
-#define DEFINE_CLEANUP(type, fn)                                                                   \
-	static inline void fn##p(type *p)                                                          \
-	{                                                                                          \
-		if (*p)                                                                            \
-			fn(*p);                                                                    \
+#define DEFINE_CLEANUP(type, fn)          \
+	static inline void fn##p(type *p) \
+	{                                 \
+		if (*p)                   \
+			fn(*p);           \
 	}
 
 static inline void free_charp(void *p)
@@ -34,11 +34,11 @@ static inline void free_charp(void *p)
 #define _cleanup_free_ _cleanup_(free_charp)
 
 /* Moves a pointer out of a cleanup variable: the variable is NULL afterwards. */
-#define STEAL(p)                                                                                   \
-	({                                                                                         \
-		__typeof__(p) _steal_p = (p);                                                      \
-		(p) = NULL;                                                                        \
-		_steal_p;                                                                          \
+#define STEAL(p)                              \
+	({                                    \
+		__typeof__(p) _steal_p = (p); \
+		(p) = NULL;                   \
+		_steal_p;                     \
 	})
 
 static inline bool streq(const char *a, const char *b)
@@ -94,21 +94,21 @@ int array_reserve_one(void **items, size_t n, size_t size);
  * String tables for enums: NAME_to_string(value) gives NULL for a value outside the table,
  * NAME_from_string(s) gives -EINVAL for a string outside it. Enums count from 0 to _MAX - 1.
  */
-#define DECLARE_STRING_TABLE(name, type)                                                           \
-	const char *name##_to_string(type value);                                                  \
+#define DECLARE_STRING_TABLE(name, type)          \
+	const char *name##_to_string(type value); \
 	int name##_from_string(const char *s);
 
-#define DEFINE_STRING_TABLE(name, type)                                                            \
-	const char *name##_to_string(type value)                                                   \
-	{                                                                                          \
-		if ((int)value < 0 || (size_t)value >= ARRAY_SIZE(name##_table))                   \
-			return NULL;                                                               \
-		return name##_table[value];                                                        \
-	}                                                                                          \
-	int name##_from_string(const char *s)                                                      \
-	{                                                                                          \
-		for (size_t i = 0; s && i < ARRAY_SIZE(name##_table); i++)                         \
-			if (name##_table[i] && streq(name##_table[i], s))                          \
-				return (int)i;                                                     \
-		return -EINVAL;                                                                    \
+#define DEFINE_STRING_TABLE(name, type)                                          \
+	const char *name##_to_string(type value)                                 \
+	{                                                                        \
+		if ((int)value < 0 || (size_t)value >= ARRAY_SIZE(name##_table)) \
+			return NULL;                                             \
+		return name##_table[value];                                      \
+	}                                                                        \
+	int name##_from_string(const char *s)                                    \
+	{                                                                        \
+		for (size_t i = 0; s && i < ARRAY_SIZE(name##_table); i++)       \
+			if (name##_table[i] && streq(name##_table[i], s))        \
+				return (int)i;                                   \
+		return -EINVAL;                                                  \
 	}

@@ -19,39 +19,39 @@
  */
 enum reason {
 	REASON_ALLOWED,
-	REASON_NO_DEVICES,         /* the request names none */
-	REASON_TOO_MANY_DEVICES,   /* more than a request may name */
+	REASON_NO_DEVICES,	 /* the request names none */
+	REASON_TOO_MANY_DEVICES, /* more than a request may name */
 	REASON_NO_SUCH_DEVICE,
 	REASON_NO_SUCH_POOL,
-	REASON_POOL_EMPTY,         /* no free device in it that this subject may have */
-	REASON_DUPLICATE,          /* named twice, or both to be granted and withheld */
-	REASON_WITHHOLD_OUTSIDE,   /* withhold names a device of another group */
-	REASON_NO_GROUP,           /* the device is in no IOMMU group */
-	REASON_NOT_ISOLATED,       /* a noiommu group */
-	REASON_UNSUPPORTED_BUS,    /* not PCI: cannot be leased yet */
-	REASON_BRIDGE,             /* VFIO takes no bridge: it can only be withheld */
-	REASON_NO_VFIO_DRIVER,     /* nothing can drive it for VFIO */
-	REASON_WRONG_DEVICE,       /* "expect" names another vendor:product */
-	REASON_NO_RULE,            /* no rule matches: the default */
+	REASON_POOL_EMPTY,	 /* no free device in it that this subject may have */
+	REASON_DUPLICATE,	 /* named twice, or both to be granted and withheld */
+	REASON_WITHHOLD_OUTSIDE, /* withhold names a device of another group */
+	REASON_NO_GROUP,	 /* the device is in no IOMMU group */
+	REASON_NOT_ISOLATED,	 /* a noiommu group */
+	REASON_UNSUPPORTED_BUS,	 /* not PCI: cannot be leased yet */
+	REASON_BRIDGE,		 /* VFIO takes no bridge: it can only be withheld */
+	REASON_NO_VFIO_DRIVER,	 /* nothing can drive it for VFIO */
+	REASON_WRONG_DEVICE,	 /* "expect" names another vendor:product */
+	REASON_NO_RULE,		 /* no rule matches: the default */
 	REASON_DENY_RULE,
-	REASON_VERB,               /* the deciding rule lacks a verb that is needed */
-	REASON_MODE,               /* the rules allow no such mode */
-	REASON_MODE_KERNEL,        /* the kernel has no such mode */
-	REASON_PARK,               /* the rules' park does not fit the mode */
-	REASON_CONSENT_NAME,       /* a sibling on a driver that counts is not named */
-	REASON_CONSENT_DRIVER,     /* the rule does not consent to the device's driver */
-	REASON_SIBLING_ON_VFIO,    /* a sibling on a VFIO driver or pci-stub is not named */
-	REASON_IN_USE,             /* the host needs it */
+	REASON_VERB,		/* the deciding rule lacks a verb that is needed */
+	REASON_MODE,		/* the rules allow no such mode */
+	REASON_MODE_KERNEL,	/* the kernel has no such mode */
+	REASON_PARK,		/* the rules' park does not fit the mode */
+	REASON_CONSENT_NAME,	/* a sibling on a driver that counts is not named */
+	REASON_CONSENT_DRIVER,	/* the rule does not consent to the device's driver */
+	REASON_SIBLING_ON_VFIO, /* a sibling on a VFIO driver or pci-stub is not named */
+	REASON_IN_USE,		/* the host needs it */
 	REASON_GROUP_LEASED,
-	REASON_GROUP_DRAINING,     /* draining, restoring or failed */
-	REASON_PF_VF,              /* its PF or VFs are in other hands */
-	REASON_MEMLOCK,            /* more than the rules' bound */
+	REASON_GROUP_DRAINING, /* draining, restoring or failed */
+	REASON_PF_VF,	       /* its PF or VFs are in other hands */
+	REASON_MEMLOCK,	       /* more than the rules' bound */
 	REASON_LIMIT_USER,
 	REASON_LIMIT_RULE_LEASES,
 	REASON_LIMIT_RULE_DEVICES,
 	REASON_NAME_TAKEN,
-	REASON_DRAINING,           /* the daemon gives no new leases */
-	REASON_NO_PROCESS,         /* a rule needs the caller's unit and the bus does not know it */
+	REASON_DRAINING,   /* the daemon gives no new leases */
+	REASON_NO_PROCESS, /* a rule needs the caller's unit and the bus does not know it */
 	REASON_MAX,
 	REASON_INVALID = -1,
 };
@@ -69,10 +69,10 @@ const char *reason_to_error(enum reason reason);
 
 /* What would be done to a device. */
 enum action {
-	ACTION_NONE,       /* stays as it is: nothing to do (pcieport, …) */
-	ACTION_GRANT,      /* to its VFIO driver, opened for the owner */
-	ACTION_PARK_VFIO,  /* to its VFIO driver, node stays root's */
-	ACTION_PARK_NONE,  /* to no driver */
+	ACTION_NONE,	  /* stays as it is: nothing to do (pcieport, …) */
+	ACTION_GRANT,	  /* to its VFIO driver, opened for the owner */
+	ACTION_PARK_VFIO, /* to its VFIO driver, node stays root's */
+	ACTION_PARK_NONE, /* to no driver */
 	ACTION_MAX,
 	ACTION_INVALID = -1,
 };
@@ -96,10 +96,10 @@ struct expect {
 
 struct request {
 	struct subject subject; /* who asks */
-	uid_t owner;            /* for whom; the subject's uid unless delegated */
-	char *const *devices;   /* sysfs names or "pool:NAME" */
-	char *const *withhold;  /* sysfs names */
-	enum mode mode; /* auto: cdev, else group; never node, which opens paths to a whole uid */
+	uid_t owner;		/* for whom; the subject's uid unless delegated */
+	char *const *devices;	/* sysfs names or "pool:NAME" */
+	char *const *withhold;	/* sysfs names */
+	enum mode mode;	  /* auto: cdev, else group; never node, which opens paths to a whole uid */
 	const char *name; /* label or NULL */
 	bool persist;
 	uint64_t memlock; /* bytes, 0: not asked for */
@@ -116,9 +116,9 @@ struct verdict {
 	enum reason reason;
 	char *rule; /* deciding rule's id; NULL: none matched or none was needed */
 	enum action action;
-	char *host_driver; /* the driver that it has now; NULL: none */
+	char *host_driver;   /* the driver that it has now; NULL: none */
 	char *target_driver; /* ACTION_GRANT and _PARK_VFIO */
-	char *message;     /* for a reason other than allowed */
+	char *message;	     /* for a reason other than allowed */
 };
 
 struct passed_over {
@@ -130,10 +130,10 @@ struct passed_over {
 struct decision {
 	bool allowed;
 	enum reason reason; /* the first, in the order of the enum, of the verdicts and the whole */
-	char *message;      /* sentences: each thing that has the reason, and the next step */
-	enum mode mode;     /* resolved; never auto */
+	char *message;	    /* sentences: each thing that has the reason, and the next step */
+	enum mode mode;	    /* resolved; never auto */
 	enum auth auth;
-	enum park park;     /* resolved: vfio or none */
+	enum park park; /* resolved: vfio or none */
 	enum revoke revoke;
 	uint64_t memlock_max;
 	/*

@@ -120,8 +120,8 @@ int json_document_read(const char *text, size_t size, struct json_document *docu
 	tokener = json_tokener_new_ex(JSON_SCAN_DEPTH_MAX + 1);
 	if (!tokener)
 		return -ENOMEM;
-	/* Not JSON_TOKENER_STRICT: with it json-c 0.18 refuses whatever is not ASCII (char is signed
-	 * there). The scan was stricter than that already. */
+	/* Not JSON_TOKENER_STRICT: with it json-c 0.18 refuses whatever is not ASCII (char is
+	 * signed there). The scan was stricter than that already. */
 	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
 	document->root = json_tokener_parse_ex(tokener, text, (int)size);
 	error = json_tokener_get_error(tokener);

@@ -14,10 +14,10 @@
 
 enum lease_state {
 	LEASE_PREPARING, /* journaled; a worker swaps drivers; no fd exists */
-	LEASE_LEASED,    /* the owner has it */
-	LEASE_DRAINING,  /* over; waits until the kernel says that the last fd is gone */
+	LEASE_LEASED,	 /* the owner has it */
+	LEASE_DRAINING,	 /* over; waits until the kernel says that the last fd is gone */
 	LEASE_RESTORING, /* drivers and overrides are being put back */
-	LEASE_FAILED,    /* a device did not come back; an administrator must look */
+	LEASE_FAILED,	 /* a device did not come back; an administrator must look */
 	LEASE_STATE_MAX,
 	LEASE_STATE_INVALID = -1,
 };
@@ -52,7 +52,7 @@ struct lease_device {
 
 	/* What the lease wants of it. */
 	char *target_driver; /* VFIO driver to be bound; NULL: no driver (override "none") */
-	bool left;           /* stays as it is: on a driver that the kernel does not count */
+	bool left;	     /* stays as it is: on a driver that the kernel does not count */
 
 	char *error; /* why it is not home, while the lease is failed; or NULL */
 };
@@ -84,14 +84,14 @@ struct lease {
 	bool device_fds;
 	enum park park;
 	enum revoke revoke;
-	uint64_t memlock;     /* bytes raised to; 0: not asked for */
-	uint64_t since_usec;  /* CLOCK_REALTIME of the claim */
-	char *connection;     /* unique bus name of the acquirer */
-	char *bus_id;         /* of the bus instance that the name belongs to */
-	uid_t acquirer;       /* uid of the connection */
-	char *unit;           /* system unit of the acquirer; NULL: none or not known */
+	uint64_t memlock;    /* bytes raised to; 0: not asked for */
+	uint64_t since_usec; /* CLOCK_REALTIME of the claim */
+	char *connection;    /* unique bus name of the acquirer */
+	char *bus_id;	     /* of the bus instance that the name belongs to */
+	uid_t acquirer;	     /* uid of the connection */
+	char *unit;	     /* system unit of the acquirer; NULL: none or not known */
 	bool has_lifeline;
-	char *end_reason;     /* why it ended, from draining on; or NULL */
+	char *end_reason;	      /* why it ended, from draining on; or NULL */
 	struct lease_holder *holders; /* while draining: who still has fds, as far as known */
 	size_t n_holders;
 

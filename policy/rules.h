@@ -49,9 +49,9 @@ DECLARE_STRING_TABLE(probe, enum probe)
 
 /* One object of "subjects": keys are a conjunction, the values of a key a disjunction. */
 struct subject_match {
-	char **users; /* as written; NULL: key not given. "*" is everybody */
+	char **users;	     /* as written; NULL: key not given. "*" is everybody */
 	char **user_sources; /* "FILE:LINE:COLUMN" of each of them, for messages; or NULL */
-	uid_t *uids;  /* resolved; names that do not resolve are not here */
+	uid_t *uids;	     /* resolved; names that do not resolve are not here */
 	size_t n_uids;
 	char **groups;
 	char **group_sources;
@@ -98,15 +98,15 @@ struct rule {
 	size_t n_subjects;
 	struct device_match *devices;
 	size_t n_devices;
-	unsigned int verbs;      /* bit per enum verb */
-	unsigned int modes;      /* bit per enum mode, cdev, group, node; all if not given */
-	char **consent_drivers;  /* globs */
-	unsigned int waive;      /* bit per enum use_kind: globs of "waive" are expanded */
+	unsigned int verbs;	/* bit per enum verb */
+	unsigned int modes;	/* bit per enum mode, cdev, group, node; all if not given */
+	char **consent_drivers; /* globs */
+	unsigned int waive;	/* bit per enum use_kind: globs of "waive" are expanded */
 	enum park park;
 	enum auth auth;
 	enum revoke revoke;
-	uint64_t memlock;        /* bytes; UINT64_MAX: "unlimited"; 0: none given, none granted */
-	uint32_t limit_leases;   /* UINT32_MAX: none */
+	uint64_t memlock;      /* bytes; UINT64_MAX: "unlimited"; 0: none given, none granted */
+	uint32_t limit_leases; /* UINT32_MAX: none */
 	uint32_t limit_devices;
 };
 
@@ -117,8 +117,8 @@ struct policy {
 	size_t n_rules;
 	enum probe probe;
 	uint32_t limit_leases_per_user; /* 64 if no file says */
-	char **files;                   /* paths that were read, in their order */
-	char **warnings;                /* names that do not resolve, … */
+	char **files;			/* paths that were read, in their order */
+	char **warnings;		/* names that do not resolve, … */
 };
 
 struct policy *policy_new(void);

@@ -16,7 +16,7 @@
  * an exit (an element that could not be added has hh.tbl == NULL), and the hash function is one
  * that compilers do not complain about.
  */
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM		  1
 #define HASH_FUNCTION(key, length, value) HASH_OAT(key, length, value)
 #include <uthash.h>
 
@@ -43,8 +43,7 @@ struct use_list {
 };
 
 /* Appends a use with a formatted text. Returns 0 or -ENOMEM. */
-int use_list_add(struct use_list *list, enum use_kind kind, const char *format, ...)
-	_printf_(3, 4);
+int use_list_add(struct use_list *list, enum use_kind kind, const char *format, ...) _printf_(3, 4);
 void use_list_done(struct use_list *list);
 bool use_list_equal(const struct use_list *a, const struct use_list *b);
 
@@ -58,9 +57,9 @@ struct iommu {
 };
 
 enum group_kind {
-	GROUP_IOMMU,    /* isolated by an IOMMU */
+	GROUP_IOMMU,	/* isolated by an IOMMU */
 	GROUP_EMULATED, /* a mediated device's: isolated by its parent driver */
-	GROUP_NOIOMMU,  /* no isolation at all: never handed out */
+	GROUP_NOIOMMU,	/* no isolation at all: never handed out */
 	GROUP_KIND_MAX,
 	GROUP_KIND_INVALID = -1,
 };
@@ -79,7 +78,7 @@ struct group {
 	uint32_t id;
 	uint64_t generation; /* differs each time the kernel makes a group of this id */
 	enum group_kind kind;
-	char *type;                /* the kernel's domain type: DMA, DMA-FQ, identity, …; or "" */
+	char *type;		 /* the kernel's domain type: DMA, DMA-FQ, identity, …; or "" */
 	struct device **devices; /* by name */
 	size_t n_devices;
 	struct reserved_region *regions;
@@ -88,9 +87,9 @@ struct group {
 };
 
 struct device {
-	char *name;      /* sysfs name, unique in the topology: 0000:03:00.0 */
+	char *name;	 /* sysfs name, unique in the topology: 0000:03:00.0 */
 	char *subsystem; /* pci, platform, mdev, … */
-	char *syspath;   /* real path: /sys/devices/pci0000:00/… */
+	char *syspath;	 /* real path: /sys/devices/pci0000:00/… */
 	/*
 	 * Differs for each appearance: a device that goes and another that comes to the same
 	 * address have two identities. Never 0.
@@ -98,28 +97,28 @@ struct device {
 	uint64_t identity;
 
 	uint32_t vendor, product, subvendor, subproduct; /* 16 bits, or ID_UNKNOWN */
-	uint32_t class_code;                             /* 24 bits, or ID_UNKNOWN */
-	char *driver;                                    /* bound driver; NULL for none */
-	char *model;                                     /* from the hardware database; or NULL */
-	char *slot;                                      /* physical slot's name; or NULL */
-	char *vfio_node;                                 /* cdev name, "vfio3"; or NULL */
+	uint32_t class_code;				 /* 24 bits, or ID_UNKNOWN */
+	char *driver;					 /* bound driver; NULL for none */
+	char *model;					 /* from the hardware database; or NULL */
+	char *slot;					 /* physical slot's name; or NULL */
+	char *vfio_node;				 /* cdev name, "vfio3"; or NULL */
 	char *vfio_driver; /* the driver for a grant: vfio-pci or its variant; NULL: cannot be */
-	int numa_node;     /* -1 for none */
+	int numa_node;	   /* -1 for none */
 	char **reset_methods;
-	char *physical_function;   /* of a VF: the PF's name; or NULL */
-	char **virtual_functions;  /* of a PF: names of the enabled VFs */
-	struct use_list uses;      /* as of the last survey */
-	bool bridge;               /* PCI header type 1 or 2: VFIO cannot take it */
+	char *physical_function;  /* of a VF: the PF's name; or NULL */
+	char **virtual_functions; /* of a PF: names of the enabled VFs */
+	struct use_list uses;	  /* as of the last survey */
+	bool bridge;		  /* PCI header type 1 or 2: VFIO cannot take it */
 
-	uint32_t group_id; /* ID_UNKNOWN for a device in no group */
-	char *iommu_name;  /* or NULL */
+	uint32_t group_id;   /* ID_UNKNOWN for a device in no group */
+	char *iommu_name;    /* or NULL */
 	struct group *group; /* set by the topology; NULL for none */
 	UT_hash_handle hh;
 };
 
 struct topology {
-	struct iommu *iommus;   /* uthash by name */
-	struct group *groups;   /* uthash by id */
+	struct iommu *iommus;	/* uthash by name */
+	struct group *groups;	/* uthash by id */
 	struct device *devices; /* uthash by name */
 	uint64_t last_identity;
 	uint64_t last_generation;
@@ -188,6 +187,6 @@ bool driver_is_vfio(const char *driver, const char *vfio_driver);
 /* Sorted iteration helpers for those who list: a new array of pointers, *n of them; or NULL. */
 struct device **topology_devices_sorted(const struct topology *t, size_t *n);
 
-#define HASH_FOREACH(item, head)                                                                   \
-	for (__typeof__(&*(head)) item = (head), item##_next = item ? item->hh.next : NULL; item;      \
+#define HASH_FOREACH(item, head)                                                                  \
+	for (__typeof__(&*(head)) item = (head), item##_next = item ? item->hh.next : NULL; item; \
 	     item = item##_next, item##_next = item ? item->hh.next : NULL)

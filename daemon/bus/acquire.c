@@ -103,7 +103,8 @@ static bool have(struct manager *manager, const char *format, const char *name)
 	return faccessat(manager->host.sys, path, F_OK, 0) == 0;
 }
 
-static int missing_modules(struct manager *manager, const struct decision *decision, char ***missing)
+static int missing_modules(struct manager *manager, const struct decision *decision,
+			   char ***missing)
 {
 	int r = 0;
 

@@ -41,7 +41,7 @@ struct announcer *announcer_free(struct announcer *announcer)
 		return NULL;
 	sd_event_source_disable_unref(announcer->flush);
 	HASH_ITER(hh, announcer->objects, object, next)
-		forget(announcer, object);
+	forget(announcer, object);
 	free(announcer);
 	return NULL;
 }
@@ -203,8 +203,8 @@ void announce_flush(struct announcer *announcer)
 
 	sd_event_source_set_enabled(announcer->flush, SD_EVENT_OFF);
 	HASH_ITER(hh, announcer->objects, object, next)
-		if (object->dirty)
-			flush_one(announcer, object);
+	if (object->dirty)
+		flush_one(announcer, object);
 }
 
 static int on_flush(sd_event_source *source, void *userdata)
@@ -252,8 +252,7 @@ static int learn(struct announcer *announcer)
 				     : strv_extend(&paths, class->prefix);
 		if (r < 0)
 			return r;
-		STRV_FOREACH(path, paths)
-		{
+		STRV_FOREACH (path, paths) {
 			_cleanup_strv_ char **changed = NULL;
 			const void *object = class->find(announcer->manager, *path);
 			struct announced *o;

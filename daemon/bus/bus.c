@@ -83,6 +83,12 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 /* ---- who asks too much */
 
+static size_t count_objects(const struct manager *manager)
+{
+	return HASH_COUNT(manager->topology.devices) + HASH_COUNT(manager->topology.groups) +
+	       HASH_COUNT(manager->topology.iommus) + HASH_COUNT(manager->ledger.leases);
+}
+
 /* Sees every message before anybody else does. An error is the call's answer. */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
@@ -98,12 +104,13 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return r;
 	r = throttle_take(bus->throttle, sender,
 			  throttle_cost(sd_bus_message_get_interface(m),
-					sd_bus_message_get_member(m)),
+					sd_bus_message_get_member(m), count_objects(bus->manager)),
 			  now);
 	if (r <= 0)
 		return r;
-	return bus_error_set(error, "LimitsExceeded",
-			     "this connection asks too much in a short time; ask again in a second");
+	return bus_error_set(
+		error, "LimitsExceeded",
+		"this connection asks too much in a short time; ask again in a second");
 }
 
 /* ---- the self-ping */
@@ -210,10 +217,9 @@ static int subscribe(struct bus *bus)
 				   on_name_owner_changed, NULL, bus);
 	if (r < 0)
 		return r;
-	return sd_bus_match_signal_async(bus->connection, NULL, "org.freedesktop.DBus.Local",
-					 "/org/freedesktop/DBus/Local",
-					 "org.freedesktop.DBus.Local", "Disconnected",
-					 on_disconnected, NULL, bus);
+	return sd_bus_match_signal_async(
+		bus->connection, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+		"org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
 }
 
 static int connect_bus(struct bus *bus)
@@ -316,7 +322,7 @@ void bus_announce_iommus(struct bus *bus)
 {
 	if (!bus)
 		return;
-	HASH_FOREACH(iommu, bus->manager->topology.iommus)
+	HASH_FOREACH (iommu, bus->manager->topology.iommus)
 		bus_announce_iommu(bus, iommu->name);
 }
 
@@ -376,8 +382,7 @@ static int on_name_checked(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	struct name_check *check = userdata;
 
 	/* A bus that did not answer has not said that the connection is gone. */
-	check->done(check->name,
-		    !sd_bus_message_is_method_error(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER),
+	check->done(check->name, !sd_bus_message_is_method_error(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER),
 		    check->userdata);
 	return 0;
 }

@@ -13,9 +13,9 @@
 /* Calls of one connection that wait for the bus to say who it is. */
 #define CALLS_PER_CONNECTION 16
 /* All calls that wait. */
-#define CALLS_MAX	     1024
+#define CALLS_MAX 1024
 /* Calls of one user that do more than that: look at devices, ask polkit, claim. */
-#define SLOW_CALLS_PER_USER  8
+#define SLOW_CALLS_PER_USER 8
 
 struct call;
 typedef void (*call_fn)(struct call *call);

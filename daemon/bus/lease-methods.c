@@ -15,8 +15,8 @@ bool unit_is_service(const char *unit)
 {
 	if (!unit)
 		return false;
-	return fnmatch("user@*.service", unit, 0) != 0 && fnmatch("session-*.scope", unit, 0) != 0 &&
-	       !streq(unit, "init.scope");
+	return fnmatch("user@*.service", unit, 0) != 0 &&
+	       fnmatch("session-*.scope", unit, 0) != 0 && !streq(unit, "init.scope");
 }
 
 bool lease_controlled_by(const struct lease *lease, const struct creds *creds, const char *bus_id)

@@ -6,20 +6,20 @@
 #include "daemon/bus/object.h"
 #include "daemon/lease/inspect.h"
 
-#define DEFINE_STRING_PROPERTY(function, member)                                                   \
-	static int function(struct manager *manager, const void *object, sd_bus_message *m)        \
-	{                                                                                          \
-		const struct device *device = object;                                              \
-		return append_string(m, device->member);                                           \
+#define DEFINE_STRING_PROPERTY(function, member)                                            \
+	static int function(struct manager *manager, const void *object, sd_bus_message *m) \
+	{                                                                                   \
+		const struct device *device = object;                                       \
+		return append_string(m, device->member);                                    \
 	}
 
 /* An id that is not known is announced as 0, which no vendor has. */
-#define DEFINE_ID_PROPERTY(function, member)                                                       \
-	static int function(struct manager *manager, const void *object, sd_bus_message *m)        \
-	{                                                                                          \
-		const struct device *device = object;                                              \
-		uint32_t id = device->member == ID_UNKNOWN ? 0 : device->member;                   \
-		return sd_bus_message_append(m, "q", (uint16_t)id);                                \
+#define DEFINE_ID_PROPERTY(function, member)                                                \
+	static int function(struct manager *manager, const void *object, sd_bus_message *m) \
+	{                                                                                   \
+		const struct device *device = object;                                       \
+		uint32_t id = device->member == ID_UNKNOWN ? 0 : device->member;            \
+		return sd_bus_message_append(m, "q", (uint16_t)id);                         \
 	}
 
 DEFINE_STRING_PROPERTY(append_name, name)
@@ -109,7 +109,7 @@ static int append_virtual_functions(struct manager *manager, const void *object,
 	int r;
 
 	r = sd_bus_message_open_container(m, 'a', "o");
-	STRV_FOREACH(name, device->virtual_functions)
+	STRV_FOREACH (name, device->virtual_functions)
 		if (r >= 0)
 			r = append_path_device(manager, m, *name);
 	return r < 0 ? r : sd_bus_message_close_container(m);
@@ -126,8 +126,7 @@ static int append_kinds(sd_bus_message *m, const struct use_list *uses)
 	r = sd_bus_message_open_container(m, 'a', "s");
 	for (int kind = 0; r >= 0 && kind < USE_MAX; kind++)
 		if (kinds & (1U << kind))
-			r = sd_bus_message_append(m, "s",
-						  use_kind_to_string((enum use_kind)kind));
+			r = sd_bus_message_append(m, "s", use_kind_to_string((enum use_kind)kind));
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -269,8 +268,7 @@ static const void *find(struct manager *manager, const char *path)
 
 static int enumerate(struct manager *manager, char ***paths)
 {
-	HASH_FOREACH(device, manager->topology.devices)
-	{
+	HASH_FOREACH (device, manager->topology.devices) {
 		_cleanup_free_ char *path = NULL;
 
 		if (path_device(device->subsystem, device->name, &path) >= 0 &&

@@ -121,12 +121,18 @@ static int append_regions(struct manager *manager, const void *object, sd_bus_me
 }
 
 static const struct property properties[] = {
-	{ "Id", append_id },	       { "Generation", append_generation },
-	{ "Type", append_type },       { "State", append_state },
-	{ "Iommu", append_iommu },     { "Devices", append_devices },
-	{ "Viable", append_viable },   { "Blockers", append_blockers },
-	{ "Lease", append_lease },     { "Node", append_node },
-	{ "ReservedRegions", append_regions }, { NULL, NULL },
+	{ "Id", append_id },
+	{ "Generation", append_generation },
+	{ "Type", append_type },
+	{ "State", append_state },
+	{ "Iommu", append_iommu },
+	{ "Devices", append_devices },
+	{ "Viable", append_viable },
+	{ "Blockers", append_blockers },
+	{ "Lease", append_lease },
+	{ "Node", append_node },
+	{ "ReservedRegions", append_regions },
+	{ NULL, NULL },
 };
 
 static const sd_bus_vtable vtable[] = {
@@ -154,8 +160,7 @@ static const void *find(struct manager *manager, const char *path)
 
 static int enumerate(struct manager *manager, char ***paths)
 {
-	HASH_FOREACH(group, manager->topology.groups)
-	{
+	HASH_FOREACH (group, manager->topology.groups) {
 		_cleanup_free_ char *path = NULL;
 
 		if (path_group(group->id, &path) >= 0 && strv_extend(paths, path) < 0)

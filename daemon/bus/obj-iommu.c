@@ -58,7 +58,7 @@ static int append_groups(struct manager *manager, const void *object, sd_bus_mes
 	ids = calloc(HASH_COUNT(manager->topology.groups) + 1, sizeof(*ids));
 	if (!ids)
 		return -ENOMEM;
-	HASH_FOREACH(group, manager->topology.groups)
+	HASH_FOREACH (group, manager->topology.groups)
 		if (group_behind(group, iommu))
 			ids[n++] = group->id;
 	qsort(ids, n, sizeof(*ids), compare_u32);
@@ -72,7 +72,7 @@ static uint32_t count_leases(struct manager *manager, const struct iommu *iommu)
 {
 	uint32_t n = 0;
 
-	HASH_FOREACH(lease, manager->ledger.leases)
+	HASH_FOREACH (lease, manager->ledger.leases)
 		for (size_t i = 0; i < lease->n_groups; i++) {
 			const struct group *group =
 				topology_group(&manager->topology, lease->groups[i].id);
@@ -97,7 +97,7 @@ static int append_in_use(struct manager *manager, const void *object, sd_bus_mes
 
 /* The registers as sysfs shows them: strings, by the attribute's name. */
 static const char *const capability_attributes[] = {
-	"intel-iommu/version", "intel-iommu/address",	"intel-iommu/cap",
+	"intel-iommu/version", "intel-iommu/address",		"intel-iommu/cap",
 	"intel-iommu/ecap",    "intel-iommu/domains_supported", "amd-iommu/cap",
 	"amd-iommu/features",
 };
@@ -150,13 +150,13 @@ static const void *find(struct manager *manager, const char *path)
 {
 	_cleanup_free_ char *name = NULL;
 
-	return path_iommu_decode(path, &name) == 0 ? topology_iommu(&manager->topology, name) : NULL;
+	return path_iommu_decode(path, &name) == 0 ? topology_iommu(&manager->topology, name)
+						   : NULL;
 }
 
 static int enumerate(struct manager *manager, char ***paths)
 {
-	HASH_FOREACH(iommu, manager->topology.iommus)
-	{
+	HASH_FOREACH (iommu, manager->topology.iommus) {
 		_cleanup_free_ char *path = NULL;
 
 		if (path_iommu(iommu->name, &path) >= 0 && strv_extend(paths, path) < 0)

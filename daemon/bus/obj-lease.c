@@ -192,8 +192,7 @@ static const void *find(struct manager *manager, const char *path)
 
 static int enumerate(struct manager *manager, char ***paths)
 {
-	HASH_FOREACH(lease, manager->ledger.leases)
-	{
+	HASH_FOREACH (lease, manager->ledger.leases) {
 		_cleanup_free_ char *path = NULL;
 
 		if (path_lease(lease->id, &path) >= 0 && strv_extend(paths, path) < 0)

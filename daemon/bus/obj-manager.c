@@ -175,7 +175,7 @@ static int append_policy_files(struct manager *manager, const void *object, sd_b
 	int r = sd_bus_message_open_container(m, 'a', "s");
 
 	if (manager->policy)
-		STRV_FOREACH(file, manager->policy->files)
+		STRV_FOREACH (file, manager->policy->files)
 			if (r >= 0)
 				r = append_string(m, *file);
 	return r < 0 ? r : sd_bus_message_close_container(m);
@@ -197,8 +197,7 @@ static int append_limits(struct manager *manager, const void *object, sd_bus_mes
 		const char *name;
 		uint32_t value;
 	} limits[] = {
-		{ "leases-per-user",
-		  manager->policy ? manager->policy->limit_leases_per_user : 0 },
+		{ "leases-per-user", manager->policy ? manager->policy->limit_leases_per_user : 0 },
 		{ "devices-per-request", REQUEST_DEVICES_MAX },
 		{ "handoffs-per-user", HANDOFFS_PER_UID },
 		{ "handoffs", HANDOFFS_MAX },

@@ -44,16 +44,16 @@ static int on_find(sd_bus *bus, const char *path, const char *interface, void *u
 }
 
 /* sd-bus says for which path it asks, not which enumerator it calls: each class has its own. */
-#define DEFINE_ENUMERATOR(name)                                                                    \
-	static int enumerate_##name(sd_bus *bus, const char *path, void *userdata, char ***nodes,  \
-				    sd_bus_error *error)                                           \
-	{                                                                                          \
-		_cleanup_strv_ char **paths = NULL;                                                \
-		int r = name##_class.enumerate(userdata, &paths);                                  \
-		if (r < 0)                                                                         \
-			return r;                                                                  \
-		*nodes = STEAL(paths);                                                             \
-		return 1;                                                                          \
+#define DEFINE_ENUMERATOR(name)                                                                   \
+	static int enumerate_##name(sd_bus *bus, const char *path, void *userdata, char ***nodes, \
+				    sd_bus_error *error)                                          \
+	{                                                                                         \
+		_cleanup_strv_ char **paths = NULL;                                               \
+		int r = name##_class.enumerate(userdata, &paths);                                 \
+		if (r < 0)                                                                        \
+			return r;                                                                 \
+		*nodes = STEAL(paths);                                                            \
+		return 1;                                                                         \
 	}
 DEFINE_ENUMERATOR(iommu)
 DEFINE_ENUMERATOR(group)
@@ -75,8 +75,8 @@ static int register_class(struct manager *manager, sd_bus *bus, const struct obj
 	if (!class->enumerate)
 		return sd_bus_add_object_vtable(bus, NULL, class->prefix, class->interface,
 						class->vtable, manager);
-	return sd_bus_add_fallback_vtable(bus, NULL, class->prefix, class->interface,
-					  class->vtable, on_find, manager);
+	return sd_bus_add_fallback_vtable(bus, NULL, class->prefix, class->interface, class->vtable,
+					  on_find, manager);
 }
 
 int objects_register(struct manager *manager, sd_bus *bus)
@@ -112,8 +112,10 @@ char *device_path(struct manager *manager, const char *name)
 	const struct device *device = topology_device(&manager->topology, name);
 	char *path = NULL;
 
-	if (path_device(device ? device->subsystem : pci_address_valid(name) ? "pci" : "?", name,
-			&path) < 0)
+	if (path_device(device			  ? device->subsystem
+			: pci_address_valid(name) ? "pci"
+						  : "?",
+			name, &path) < 0)
 		return NULL;
 	return path;
 }

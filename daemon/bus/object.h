@@ -42,10 +42,9 @@ int objects_register(struct manager *manager, sd_bus *bus);
 int object_get(sd_bus *bus, const char *path, const char *interface, const char *property,
 	       sd_bus_message *reply, void *userdata, sd_bus_error *error);
 
-#define PROPERTY(name, signature, flags)                                                           \
-	SD_BUS_PROPERTY(name, signature, object_get, 0, flags)
-#define PROPERTY_CONST	 SD_BUS_VTABLE_PROPERTY_CONST
-#define PROPERTY_CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define PROPERTY(name, signature, flags) SD_BUS_PROPERTY(name, signature, object_get, 0, flags)
+#define PROPERTY_CONST			 SD_BUS_VTABLE_PROPERTY_CONST
+#define PROPERTY_CHANGES		 SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
 /* What properties append. A NULL string is an empty one, a path that cannot be made is "/". */
 int append_string(sd_bus_message *m, const char *s);

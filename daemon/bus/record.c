@@ -52,8 +52,8 @@ static void record_decision(const struct call *call, const struct decision *deci
 			      { FIELD_PID, LOG_NUMBER(creds->pid) }, { FIELD_UNIT, creds->unit },
 			      { FIELD_SENDER, creds->name },
 			      { FIELD_METHOD, sd_bus_message_get_member(call->message) },
-			      { FIELD_MODE, decision->allowed ? mode_to_string(decision->mode)
-							      : NULL },
+			      { FIELD_MODE,
+				decision->allowed ? mode_to_string(decision->mode) : NULL },
 			      { FIELD_ERROR, error },
 			      { FIELD_REASON, reason_to_string(decision->reason) },
 			      { FIELD_DEVICE, .values = devices }, { FIELD_RULE, .values = rules }),
@@ -136,8 +136,8 @@ void record_leased(const struct call *call, const struct lease *lease)
 			      { FIELD_DEVICE, .values = granted },
 			      { FIELD_WITHHELD, .values = withheld },
 			      { FIELD_GROUP, .values = groups }),
-		   "Lease %s: user %u has %s in mode %s", lease->id, lease->owner,
-		   text ? text : "", mode_to_string(lease->mode));
+		   "Lease %s: user %u has %s in mode %s", lease->id, lease->owner, text ? text : "",
+		   mode_to_string(lease->mode));
 }
 
 void record_claim_failed(const struct call *call, const struct lease *lease,

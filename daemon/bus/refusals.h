@@ -10,9 +10,9 @@
 
 #include <sys/types.h>
 
-#define REFUSALS_PER_WINDOW   30
-#define REFUSALS_WINDOW_USEC  (10 * 1000 * 1000ULL)
-#define REFUSALS_USERS	      256
+#define REFUSALS_PER_WINDOW  30
+#define REFUSALS_WINDOW_USEC (10 * 1000 * 1000ULL)
+#define REFUSALS_USERS	     256
 
 struct refusals;
 

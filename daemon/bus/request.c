@@ -147,10 +147,10 @@ static int read_bool(sd_bus_message *m, bool *value)
 	return r;
 }
 
-#define DEFINE_BOOL_OPTION(name, member)                                                           \
-	static int name(sd_bus_message *m, struct reader *reader)                                  \
-	{                                                                                          \
-		return read_bool(m, &reader->request->member);                                     \
+#define DEFINE_BOOL_OPTION(name, member)                          \
+	static int name(sd_bus_message *m, struct reader *reader) \
+	{                                                         \
+		return read_bool(m, &reader->request->member);    \
 	}
 DEFINE_BOOL_OPTION(read_persist, persist)
 DEFINE_BOOL_OPTION(read_shared, shared)
@@ -299,7 +299,8 @@ static int read_option(sd_bus_message *m, bool explain, unsigned int *seen, stru
 		return bus_error_set(reader->error, "BadOption",
 				     "there is no option \"%.64s\"; org.vfiod1(5) lists them", key);
 	if (*seen & (1U << (option - options)))
-		return bus_error_set(reader->error, "BadOption", "option \"%s\" is given twice", key);
+		return bus_error_set(reader->error, "BadOption", "option \"%s\" is given twice",
+				     key);
 	*seen |= 1U << (option - options);
 	r = sd_bus_message_peek_type(m, NULL, &contents);
 	if (r < 0)

@@ -114,11 +114,14 @@ void throttle_forget(struct throttle *throttle, const char *sender)
 		bucket_free(throttle, bucket);
 }
 
-unsigned int throttle_cost(const char *interface, const char *member)
+unsigned int throttle_cost(const char *interface, const char *member, size_t objects)
 {
 	if (streq0(interface, "org.freedesktop.DBus.Introspectable") ||
 	    streq0(member, "Introspect") || streq0(member, "GetAll"))
 		return 3;
 	/* The interface may be left out of a call. */
-	return streq0(member, "GetManagedObjects") ? 50 : 1;
+	if (!streq0(member, "GetManagedObjects"))
+		return 1;
+	/* Even the whole of a bucket buys one. */
+	return objects < THROTTLE_BURST / 2 ? 10 + (unsigned int)objects : THROTTLE_BURST / 2;
 }

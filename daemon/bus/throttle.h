@@ -11,8 +11,9 @@
 #include "policy/base.h"
 
 /* What a connection may spend at once, and what it gets back each second. */
-#define THROTTLE_BURST	    1000
-#define THROTTLE_PER_SECOND 500
+/* busctl introspects every object of a host of thousands of devices at once. */
+#define THROTTLE_BURST	    20000
+#define THROTTLE_PER_SECOND 5000
 
 struct throttle;
 
@@ -31,5 +32,8 @@ int throttle_take(struct throttle *throttle, const char *sender, unsigned int co
 /* The connection is gone. */
 void throttle_forget(struct throttle *throttle, const char *sender);
 
-/* What a call of this method costs: about how long an answer takes, in parts of the shortest. */
-unsigned int throttle_cost(const char *interface, const char *member);
+/*
+ * What a call of this method costs: about how long an answer takes, in parts of the shortest.
+ * objects: how many there are on the bus, for the whole picture.
+ */
+unsigned int throttle_cost(const char *interface, const char *member, size_t objects);

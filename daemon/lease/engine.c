@@ -51,10 +51,10 @@ void engine_done(struct engine *engine)
 	struct clean_device *clean, *next;
 
 	handoffs_done(&engine->handoffs);
-	HASH_FOREACH(lease, engine->ledger->leases)
+	HASH_FOREACH (lease, engine->ledger->leases)
 		run_free(lease_run(lease));
 	HASH_ITER(hh, engine->clean, clean, next)
-		engine_forget_clean(engine, clean->name, UINT64_MAX);
+	engine_forget_clean(engine, clean->name, UINT64_MAX);
 	journal_close(&engine->journal);
 }
 
@@ -117,8 +117,8 @@ void run_force_state(struct lease_run *run, enum lease_state state)
 
 	if (r >= 0)
 		return;
-	log_error("journal of lease %s: %s; a crash now would find it in state %s",
-		  run->lease->id, strerror(-r), lease_state_to_string(run->lease->state));
+	log_error("journal of lease %s: %s; a crash now would find it in state %s", run->lease->id,
+		  strerror(-r), lease_state_to_string(run->lease->state));
 	lease_set_state(run->lease, state);
 	run_changed(run);
 }

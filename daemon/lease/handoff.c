@@ -20,7 +20,7 @@
 enum handoff_state {
 	HANDOFF_WAITING, /* for the client's byte */
 	HANDOFF_SENDING, /* a child opens and sends */
-	HANDOFF_OVER,    /* only its client's end is still open somewhere */
+	HANDOFF_OVER,	 /* only its client's end is still open somewhere */
 };
 
 struct handoff {
@@ -86,7 +86,8 @@ static void send_error(int sock, const char *error, const char *text)
 	int k = snprintf(message, sizeof(message), "error %s %s", error, text);
 
 	if (k > 0)
-		(void)send(sock, message, (size_t)k < sizeof(message) ? (size_t)k : sizeof(message) - 1,
+		(void)send(sock, message,
+			   (size_t)k < sizeof(message) ? (size_t)k : sizeof(message) - 1,
 			   MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -197,8 +198,9 @@ static void start_sending(struct handoff *handoff)
 	r = child_spawn(handoff->owner->event, &grant_child_ops, keep, ARRAY_SIZE(keep), handoff,
 			&handoff->child);
 	if (r < 0) {
-		send_error(handoff->sock, "DriverFailed",
-			   "the daemon could not start a process for the handoff; try GetFds later");
+		send_error(
+			handoff->sock, "DriverFailed",
+			"the daemon could not start a process for the handoff; try GetFds later");
 		handoff_free(handoff);
 		return;
 	}

@@ -11,7 +11,7 @@
 
 struct inspected {
 	char *device;
-	char *driver;   /* NULL: none */
+	char *driver;	/* NULL: none */
 	char *override; /* NULL: none */
 	bool bus_master;
 	struct use_list uses;

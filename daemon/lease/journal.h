@@ -24,7 +24,8 @@ int journal_remove(const struct journal *journal, const char *id);
  * others become leases of the caller (array and leases).
  */
 int journal_read_all(const struct journal *journal, struct lease ***leases, size_t *n,
-		     void (*bad)(const char *file, const char *why, void *userdata), void *userdata);
+		     void (*bad)(const char *file, const char *why, void *userdata),
+		     void *userdata);
 /* ID.lock, opened and flock'ed (LOCK_EX|LOCK_NB): an fd of the caller; -EWOULDBLOCK: a worker of
  * an earlier daemon lives still. */
 int journal_lock(const struct journal *journal, const char *id);

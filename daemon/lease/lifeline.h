@@ -11,7 +11,7 @@ enum lifeline_kind { LIFELINE_PIDFD, LIFELINE_PIPE, LIFELINE_SOCKET };
 
 enum {
 	LIFELINE_BAD_KIND = 1, /* neither pidfd, pipe's read end, nor socket */
-	LIFELINE_DEAD,         /* over already */
+	LIFELINE_DEAD,	       /* over already */
 	LIFELINE_FOREIGN,      /* a pidfd of another uid's process */
 };
 

@@ -12,9 +12,8 @@
 
 static int say(char **why, int outcome, const char *device, const char *what, const char *driver)
 {
-	return asprintf(why, "%s %s %s", device, what, driver ? driver : "no driver") < 0
-		       ? -ENOMEM
-		       : outcome;
+	return asprintf(why, "%s %s %s", device, what, driver ? driver : "no driver") < 0 ? -ENOMEM
+											  : outcome;
 }
 
 /* Drivers that the kernel does not count, whatever the device. */

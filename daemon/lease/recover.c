@@ -20,7 +20,8 @@ static void take_up(struct lease_run *run);
 
 static void bad_journal(const char *file, const char *why, void *userdata)
 {
-	log_record(MESSAGE_JOURNAL_BAD, LOG_ERR, LOG_FIELDS({ FIELD_FILE, file }, { FIELD_REASON, why }),
+	log_record(MESSAGE_JOURNAL_BAD, LOG_ERR,
+		   LOG_FIELDS({ FIELD_FILE, file }, { FIELD_REASON, why }),
 		   "Journal %s cannot be understood (%s); it is left in place: look at its devices "
 		   "by hand",
 		   file, why);
@@ -82,7 +83,8 @@ static void take_up(struct lease_run *run)
 static void renew_identities(struct engine *engine, struct lease *lease)
 {
 	for (size_t i = 0; i < lease->n_devices; i++) {
-		const struct device *now = topology_device(engine->topology, lease->devices[i].name);
+		const struct device *now =
+			topology_device(engine->topology, lease->devices[i].name);
 
 		lease->devices[i].identity = now ? now->identity : 0;
 	}
@@ -106,10 +108,11 @@ static int recover_one(struct engine *engine, struct lease *lease)
 	run = run_new(engine, lease);
 	if (!run)
 		return -ENOMEM;
-	log_record(MESSAGE_RECOVERED, LOG_NOTICE,
-		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
-		   "Lease %s of an earlier run, state %s", lease->id,
-		   lease_state_to_string(lease->state));
+	log_record(
+		MESSAGE_RECOVERED, LOG_NOTICE,
+		LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
+		"Lease %s of an earlier run, state %s", lease->id,
+		lease_state_to_string(lease->state));
 	run_changed(run);
 	take_up(run);
 	return 0;

@@ -34,9 +34,10 @@ static void go_home(struct lease_run *run)
 	r = journal_remove(&engine->journal, lease->id);
 	if (r < 0)
 		log_error("journal of lease %s cannot be removed: %s", lease->id, strerror(-r));
-	log_record(MESSAGE_HOME, LOG_INFO,
-		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
-		   "Lease %s: every device is home", lease->id);
+	log_record(
+		MESSAGE_HOME, LOG_INFO,
+		LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
+		"Lease %s: every device is home", lease->id);
 	watch_unstore_lifeline(run);
 	claim_finish(run);
 	ledger_remove(engine->ledger, lease);
@@ -166,8 +167,8 @@ static void on_handoffs_gone(void *userdata)
 }
 
 /*
- * The owner's entry on /dev/iommu, which all its leases in node mode share: no step of a plan, which
- * sees one lease, can know. It opens no device, so it is no part of the barrier.
+ * The owner's entry on /dev/iommu, which all its leases in node mode share: no step of a plan,
+ * which sees one lease, can know. It opens no device, so it is no part of the barrier.
  */
 static void drop_iommu_entry(struct lease_run *run)
 {
@@ -176,7 +177,7 @@ static void drop_iommu_entry(struct lease_run *run)
 
 	if (lease->mode != MODE_NODE)
 		return;
-	HASH_FOREACH(other, run->engine->ledger->leases)
+	HASH_FOREACH (other, run->engine->ledger->leases)
 		if (other != lease && other->mode == MODE_NODE && other->owner == lease->owner &&
 		    (other->state == LEASE_PREPARING || other->state == LEASE_LEASED))
 			return;

@@ -13,7 +13,7 @@ struct lease_run {
 	struct engine *engine;
 	struct lease *lease;
 	struct worker *worker;
-	int lock;        /* ID.lock, flock'ed; workers inherit it */
+	int lock;	 /* ID.lock, flock'ed; workers inherit it */
 	bool worker_bad; /* a step of the running worker failed */
 
 	/* the claim */

@@ -18,8 +18,8 @@
 	X(UNBIND)      /* unbind from whatever driver; blocks until the last fd is gone */         \
 	X(UNBIND_VFIO) /* the same, but only from a VFIO driver: another one is left alone */      \
 	X(SETTLE)      /* where no driver is bound: override none, and a probe, which binds        \
-			  nothing but takes the device lock: unbinds elsewhere are over then; not    \
-			  for another device that has come to the address */                         \
+			  nothing but takes the device lock: unbinds elsewhere are over then; not  \
+			  for another device that has come to the address */                       \
 	X(PROBE)       /* drivers_probe */                                                         \
 	X(VERIFY)      /* bound driver is arg (NULL: none) */                                      \
 	X(QUIET)       /* bus mastering is off; cleared if not; fails if that does not help */     \
@@ -32,7 +32,7 @@ enum step_kind {
 #define X(name) STEP_##name,
 	STEP_KINDS(X)
 #undef X
-	STEP_KIND_MAX,
+		STEP_KIND_MAX,
 	STEP_KIND_INVALID = -1,
 };
 DECLARE_STRING_TABLE(step_kind, enum step_kind)
@@ -44,8 +44,8 @@ struct step {
 	const char *arg;    /* OVERRIDE, VERIFY: driver or NULL; NODE_*: path below /dev, or NULL:
 			     * the nodes of the device (cdev, and its group) */
 	unsigned int waive; /* CHECK, INSPECT: bits of use kinds that do not refuse */
-	bool exclusive;     /* INSPECT: open block devices O_EXCL */
-	uid_t uid;          /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */
+	bool exclusive;	    /* INSPECT: open block devices O_EXCL */
+	uid_t uid;	    /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */
 	bool keep_going;    /* a failure skips the rest of this device, not of the plan */
 };
 
@@ -75,14 +75,14 @@ int plan_restore(const struct lease *lease, struct plan *plan);
 enum step_event { STEP_BEGIN, STEP_DONE, STEP_FAILED, STEP_SKIPPED };
 struct step_report {
 	uint32_t index;
-	int32_t event;  /* enum step_event */
-	int32_t error;  /* errno, positive; 0: none */
+	int32_t event; /* enum step_event */
+	int32_t error; /* errno, positive; 0: none */
 	char device[64];
 	/* INSPECT's answer */
-	char driver[64];        /* "": none */
-	char override[128];     /* "": none */
+	char driver[64];    /* "": none */
+	char override[128]; /* "": none */
 	uint8_t bus_master;
-	uint32_t uses;          /* bits of use kinds found and not waived */
+	uint32_t uses; /* bits of use kinds found and not waived */
 	/* Lines: a use each ("block\tsda is mounted on /"), or the failure in words. */
 	char text[3072];
 };

@@ -32,7 +32,7 @@ struct child_ops {
 };
 
 #define CHILD_MESSAGE_MAX 65536
-#define CHILD_KEEP_MAX    16
+#define CHILD_KEEP_MAX	  16
 
 /*
  * Forks. `keep`: fds that stay open in the child besides 0 to 2 and its end of the socketpair.

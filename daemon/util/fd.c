@@ -72,8 +72,8 @@ static int write_all(int fd, const char *text, size_t size)
 
 static int write_temporary(int dirfd, const char *name, const char *text, size_t size)
 {
-	_cleanup_close_ int fd = openat(
-		dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r;
 
 	if (fd < 0)

@@ -21,11 +21,11 @@ static inline void fd_closep(int *fd)
 #define _cleanup_close_ _cleanup_(fd_closep)
 
 /* Moves an fd out of a cleanup variable. */
-#define STEAL_FD(fd)                                                                               \
-	({                                                                                         \
-		int _steal_fd = (fd);                                                              \
-		(fd) = -EBADF;                                                                     \
-		_steal_fd;                                                                         \
+#define STEAL_FD(fd)                  \
+	({                            \
+		int _steal_fd = (fd); \
+		(fd) = -EBADF;        \
+		_steal_fd;            \
 	})
 
 /*

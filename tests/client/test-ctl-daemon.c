@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * vfiodctl against the whole daemon on the mocked host of tests/bus/: this program is the bed, the
- * script ctl-daemon.sh the person at the keyboard. CTL_SCRIPT names another script to run in its place,
- * for trying things by hand.
+ * script ctl-daemon.sh the person at the keyboard. CTL_SCRIPT names another script to run in its
+ * place, for trying things by hand.
  */
 
 #include "tests/bus/bed.h"

@@ -76,10 +76,12 @@ END_TEST
 
 START_TEST(test_cost)
 {
-	ck_assert_uint_eq(throttle_cost("org.vfiod1.Manager", "Acquire"), 1);
-	ck_assert_uint_eq(throttle_cost("org.freedesktop.DBus.Properties", "GetAll"), 3);
-	ck_assert_uint_eq(throttle_cost(NULL, "GetManagedObjects"), 50);
-	ck_assert_uint_eq(throttle_cost(NULL, NULL), 1);
+	ck_assert_uint_eq(throttle_cost("org.vfiod1.Manager", "Acquire", 9999), 1);
+	ck_assert_uint_eq(throttle_cost("org.freedesktop.DBus.Properties", "GetAll", 9999), 3);
+	ck_assert_uint_eq(throttle_cost(NULL, "GetManagedObjects", 40), 50);
+	/* However many there are, it can be had. */
+	ck_assert_uint_le(throttle_cost(NULL, "GetManagedObjects", SIZE_MAX), THROTTLE_BURST);
+	ck_assert_uint_eq(throttle_cost(NULL, NULL, 9999), 1);
 }
 END_TEST
 
