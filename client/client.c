@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The connection: a system bus connection of the library's own or the program's, and the one place
- * where a call to vfiod is made and its failure becomes a struct vfiod_error.
+ * The connection: a system bus connection of the library's own or the program's, and what can be
+ * asked of it.
  */
 
 #include "client/internal.h"
@@ -50,16 +50,6 @@ struct vfiod_client *vfiod_client_free(struct vfiod_client *client)
 struct sd_bus *vfiod_client_bus(struct vfiod_client *client)
 {
 	return client->bus;
-}
-
-int client_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **reply,
-		struct vfiod_error **error)
-{
-	_cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
-	int r;
-
-	r = sd_bus_call(bus, call, VFIOD_WAIT_FOREVER, &e, reply);
-	return r < 0 ? error_set_bus(error, &e, r) : 0;
 }
 
 int vfiod_client_call(struct vfiod_client *client, struct sd_bus_message *call,

@@ -124,8 +124,8 @@ int error_set_named(struct vfiod_error **error, const char *name, const char *me
 void error_append(struct vfiod_error *error, const char *format, ...) _printf_(2, 3);
 
 /*
- * A new method call to vfiod that waits for ever; *reply may be NULL. The connection's other
- * messages stay in its queue. 0 or a negative errno with *error set.
+ * Sends a call and waits for its reply for ever, through signals too; *reply may be NULL. The
+ * connection's other messages stay in its queue. 0 or a negative errno with *error set.
  */
 int client_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **reply,
 		struct vfiod_error **error);

@@ -19,7 +19,8 @@
  * errno on failure. Those that take a struct vfiod_error ** set it on every failure but -ENOMEM, if
  * the pointer is not NULL; it must point to NULL, and the caller frees what it gets.
  * Destructors accept NULL and return NULL. Strings that are returned belong to the object that they
- * came from. All structs are opaque and grow without breaking the ABI. An object must be used by
+ * came from. Calls that wait are not ended by a signal whose handler returns. All structs are
+ * opaque and grow without breaking the ABI. An object must be used by
  * one thread at a time; different clients are independent.
  *
  * libvfiod(3) has the whole story, org.vfiod1(5) the bus interface below it.

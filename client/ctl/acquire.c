@@ -11,17 +11,27 @@
 #include <inttypes.h>
 #include <signal.h>
 
+/* Whether the rule asks polkit. Who cannot know is not asked: the daemon says what is missing. */
+static bool will_be_asked(struct ctl *ctl, const struct request_options *o)
+{
+	_cleanup_(vfiod_decision_freep) struct vfiod_decision *decision = NULL;
+
+	return vfiod_explain(ctl->client, o->request, &decision, NULL) >= 0 &&
+	       streq(vfiod_decision_auth(decision), "polkit");
+}
+
 int claim(struct ctl *ctl, struct request_options *o, struct vfiod_lease **lease,
 	  struct vfiod_error **error)
 {
 	struct progress *progress;
-	pid_t agent;
+	pid_t agent = 0;
 	int r;
 
 	r = request_finish(o);
 	if (r < 0)
 		return r;
-	agent = o->no_ask ? 0 : agent_start();
+	if (!o->no_ask && geteuid() != 0 && agent_possible() && will_be_asked(ctl, o))
+		agent = agent_start();
 	/* The agent's question and a line that is rewritten do not go together. */
 	progress = agent > 0 ? NULL : progress_start(o->devices);
 	r = vfiod_acquire(ctl->client, o->request, lease, error);

@@ -35,12 +35,17 @@ static void wait_ready(int fd)
 	(void)poll(&poll_fd, 1, READY_TIMEOUT_MS);
 }
 
+bool agent_possible(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
 pid_t agent_start(void)
 {
 	int fds[2];
 	pid_t self = getpid(), agent;
 
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || pipe2(fds, O_CLOEXEC) < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0)
 		return 0;
 	agent = fork();
 	if (agent == 0) {

@@ -26,7 +26,7 @@ struct progress {
 
 void progress_show(const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL, *clean = NULL;
+	_cleanup_free_ char *text = NULL, *clean = NULL, *cut = NULL;
 	va_list args;
 	int r;
 
@@ -36,10 +36,13 @@ void progress_show(const char *format, ...)
 	if (r < 0)
 		text = NULL;
 	clean = text ? term_clean(text) : NULL;
+	/* A line that wraps cannot be rewritten. */
+	if (clean && term_stderr_width() > 0)
+		cut = term_cut(&(struct ctl){}, clean, term_stderr_width() - 1);
 	if (!clean)
 		return;
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%.*s", 200, clean);
+		fprintf(stderr, "\r\033[K%s", cut ? cut : clean);
 	else
 		fprintf(stderr, "vfiodctl: %s\n", clean);
 	fflush(stderr);

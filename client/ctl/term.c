@@ -33,6 +33,13 @@ static int terminal_width(void)
 	return 0;
 }
 
+int term_stderr_width(void)
+{
+	struct winsize size;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 void term_init(struct ctl *ctl)
 {
 	const char *term = getenv("TERM");

@@ -23,6 +23,9 @@ enum style {
 /* Finds out what standard output is; called once at the start, after setlocale(). */
 void term_init(struct ctl *ctl);
 
+/* The columns of the terminal on standard error; 0 if it is none. */
+int term_stderr_width(void);
+
 /*
  * A copy without control characters and invalid sequences: each becomes "?". NULL when out of
  * memory. A lease's label, for one, is any user's text, and must not be able to drive the

@@ -217,19 +217,18 @@ static void on_judged(struct judge *judge, int r, void *userdata)
 
 /* ---- the claim */
 
-static bool raise_memlock(struct call *call, const struct lease *lease)
+static int raise_memlock(struct call *call, const struct lease *lease)
 {
 	struct acquire *acquire = call->data;
 	int pidfd = acquire->lifeline_is_process ? acquire->request->lifeline : call->creds->pidfd;
 	int r;
 
 	if (!acquire->request->memlock)
-		return true;
+		return 0;
 	r = process_raise_memlock(&call->manager->host, pidfd, acquire->request->memlock);
-	if (r >= 0)
-		return true;
-	log_warning("lease %s: RLIMIT_MEMLOCK: %s", lease->id, strerror(-r));
-	return false;
+	if (r < 0)
+		log_warning("lease %s: RLIMIT_MEMLOCK: %s", lease->id, strerror(-r));
+	return r;
 }
 
 /* The reply. What cannot be delivered is taken back. */
@@ -269,6 +268,7 @@ static void on_claimed(struct lease *lease, const struct failure *failure, void 
 {
 	struct call *call = userdata;
 	struct acquire *acquire = call->data;
+	int r;
 
 	acquire->claiming = NULL;
 	if (failure) {
@@ -278,10 +278,13 @@ static void on_claimed(struct lease *lease, const struct failure *failure, void 
 		return;
 	}
 	record_leased(call, lease);
-	if (!raise_memlock(call, lease)) {
+	r = raise_memlock(call, lease);
+	if (r < 0) {
 		engine_end(&call->manager->engine, lease, "memlock", true);
 		call_error(call, "BadOption",
-			   "RLIMIT_MEMLOCK of the process could not be raised: it has ended");
+			   "RLIMIT_MEMLOCK of the process could not be raised: %s; ask for less, or "
+			   "without memlock",
+			   r == -ESRCH ? "it has ended" : strerror(-r));
 		return;
 	}
 	hand_over(call, lease);

@@ -4,6 +4,8 @@
 
 #include "daemon/bus/judge.h"
 
+#include "daemon/manager-internal.h"
+
 struct judge {
 	struct manager *manager;
 	const struct request *ask;
@@ -69,7 +71,10 @@ static int take_uses(struct manager *manager, struct inspected *item)
 		use_list_done(&uses);
 		return r;
 	}
-	return device_take_uses(device, &uses);
+	r = device_take_uses(device, &uses);
+	if (r == TOPOLOGY_CHANGED)
+		manager_on_surveyed(item->device, manager);
+	return r;
 }
 
 static int take_in(struct judge *judge)

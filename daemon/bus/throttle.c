@@ -4,14 +4,15 @@
 
 #include "daemon/bus/throttle.h"
 
-#include <uthash.h>
+#include "policy/topology.h" /* uthash, as everybody includes it */
 
 /* A message can come after the news that its sender is gone: now and then all start afresh. */
 #define BUCKETS_MAX 4096
 
 struct bucket {
 	char *sender;
-	uint64_t microtokens; /* so that a short time is not rounded to nothing */
+	int64_t left; /* of its time, in millionths of a microsecond: no short wait counts as none
+		       */
 	uint64_t since_usec;
 	UT_hash_handle hh;
 };
@@ -20,7 +21,8 @@ struct throttle {
 	struct bucket *buckets;
 };
 
-static const uint64_t full = THROTTLE_BURST * 1000000ULL;
+#define UNIT 1000000LL
+static const int64_t full = THROTTLE_PURSE_USEC * UNIT;
 
 static void bucket_free(struct throttle *throttle, struct bucket *bucket)
 {
@@ -68,30 +70,34 @@ static struct bucket *bucket_new(struct throttle *throttle, const char *sender, 
 		free(bucket);
 		return NULL;
 	}
-	bucket->microtokens = full;
+	bucket->left = full;
 	bucket->since_usec = now_usec;
 	HASH_ADD_KEYPTR(hh, throttle->buckets, bucket->sender, strlen(bucket->sender), bucket);
+	if (!bucket->hh.tbl) {
+		free(bucket->sender);
+		free(bucket);
+		return NULL;
+	}
 	return bucket;
 }
 
 static void bucket_fill(struct bucket *bucket, uint64_t now_usec)
 {
+	/* From nothing it is full after so long; and from a debt, which is as large at most. */
+	const uint64_t enough = 2 * THROTTLE_PURSE_USEC * 1000000ULL / THROTTLE_SHARE_USEC;
 	uint64_t passed = now_usec - bucket->since_usec;
 
 	bucket->since_usec = now_usec;
-	/* Before it can overflow, it is full. */
-	if (passed > full / THROTTLE_PER_SECOND)
-		passed = full / THROTTLE_PER_SECOND;
-	bucket->microtokens += passed * THROTTLE_PER_SECOND;
-	if (bucket->microtokens > full)
-		bucket->microtokens = full;
+	if (passed > enough)
+		passed = enough;
+	bucket->left += (int64_t)passed * THROTTLE_SHARE_USEC;
+	if (bucket->left > full)
+		bucket->left = full;
 }
 
-int throttle_take(struct throttle *throttle, const char *sender, unsigned int cost,
-		  uint64_t now_usec)
+int throttle_admit(struct throttle *throttle, const char *sender, uint64_t now_usec)
 {
 	struct bucket *bucket;
-	uint64_t price = cost * 1000000ULL;
 
 	HASH_FIND_STR(throttle->buckets, sender, bucket);
 	if (!bucket)
@@ -99,10 +105,21 @@ int throttle_take(struct throttle *throttle, const char *sender, unsigned int co
 	if (!bucket)
 		return -ENOMEM;
 	bucket_fill(bucket, now_usec);
-	if (bucket->microtokens < price)
-		return 1;
-	bucket->microtokens -= price;
-	return 0;
+	return bucket->left > 0 ? 0 : 1;
+}
+
+void throttle_charge(struct throttle *throttle, const char *sender, uint64_t took_usec)
+{
+	struct bucket *bucket;
+
+	HASH_FIND_STR(throttle->buckets, sender, bucket);
+	if (!bucket)
+		return;
+	if (took_usec > 2 * THROTTLE_PURSE_USEC)
+		took_usec = 2 * THROTTLE_PURSE_USEC;
+	bucket->left -= (int64_t)took_usec * UNIT;
+	if (bucket->left < -full)
+		bucket->left = -full;
 }
 
 void throttle_forget(struct throttle *throttle, const char *sender)
@@ -112,16 +129,4 @@ void throttle_forget(struct throttle *throttle, const char *sender)
 	HASH_FIND_STR(throttle->buckets, sender, bucket);
 	if (bucket)
 		bucket_free(throttle, bucket);
-}
-
-unsigned int throttle_cost(const char *interface, const char *member, size_t objects)
-{
-	if (streq0(interface, "org.freedesktop.DBus.Introspectable") ||
-	    streq0(member, "Introspect") || streq0(member, "GetAll"))
-		return 3;
-	/* The interface may be left out of a call. */
-	if (!streq0(member, "GetManagedObjects"))
-		return 1;
-	/* Even the whole of a bucket buys one. */
-	return objects < THROTTLE_BURST / 2 ? 10 + (unsigned int)objects : THROTTLE_BURST / 2;
 }

@@ -43,6 +43,16 @@ void handoffs_init(struct handoffs *handoffs, sd_event *event, const struct host
 	*handoffs = (struct handoffs){ .event = event, .host = host };
 }
 
+/* Closing with something unread would be an ECONNRESET to a client that wrote more than its byte,
+ * before all that was sent to it. */
+static void read_out(int sock)
+{
+	char byte;
+
+	for (int i = 0; i < 64 && recv(sock, &byte, 1, MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 static void handoff_free(struct handoff *handoff)
 {
 	struct handoff **p = &handoff->owner->list;
@@ -54,6 +64,7 @@ static void handoff_free(struct handoff *handoff)
 	sd_event_source_disable_unref(handoff->io);
 	sd_event_source_disable_unref(handoff->timer);
 	child_free(handoff->child);
+	read_out(handoff->sock);
 	fd_close(handoff->sock);
 	free(handoff);
 }
@@ -233,7 +244,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 
 	send_error(handoff->sock, "TimedOut",
 		   "no byte came within 10 s; the lease stands: call GetFds for another handoff");
-	shutdown(handoff->sock, SHUT_RD);
+	/* Its client reads the end; both ways shut would be a hang-up to ourselves. */
+	shutdown(handoff->sock, SHUT_WR);
 	handoff_over(handoff);
 	return 0;
 }
@@ -309,7 +321,7 @@ void handoffs_end(struct handoffs *handoffs, const struct lease *lease,
 			wait = true;
 		} else {
 			send_error(h->sock, "NoSuchLease", "the lease has ended");
-			shutdown(h->sock, SHUT_RD);
+			shutdown(h->sock, SHUT_WR);
 			handoff_over(h);
 		}
 	}

@@ -221,15 +221,27 @@ void release_rollback(struct lease_run *run)
 
 /* ---- what the engine's owner calls */
 
+/* Before it is leased: the claim fails, and who waits for it is told. */
+static int end_claim(struct lease_run *run, const char *reason)
+{
+	int r = free_and_strdup(&run->lease->end_reason, reason);
+
+	if (r < 0)
+		return r;
+	failure_set(&run->failure, "NoSuchLease",
+		    "the lease was ended while it was prepared (%s); ask again", reason);
+	if (run->worker)
+		worker_stop(run->worker);
+	return 0;
+}
+
 int engine_end(struct engine *engine, struct lease *lease, const char *reason, bool force)
 {
 	struct lease_run *run = lease_run(lease);
 	int r;
 
-	if (lease->state == LEASE_PREPARING) {
-		engine_abandon_claim(engine, lease);
-		return 0;
-	}
+	if (lease->state == LEASE_PREPARING)
+		return end_claim(run, reason);
 	if (lease->state != LEASE_LEASED)
 		return 0;
 	r = free_and_strdup(&lease->end_reason, reason);

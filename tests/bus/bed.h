@@ -18,10 +18,11 @@
 #define BED_TIMEOUT_USEC (60 * 1000 * 1000ULL)
 
 /* Users with a rule each, and one without: dbus-daemon refuses those that are not in passwd, so the
- * first three there. All are the caller where it is not root. */
-#define ALICE bed_uid(0)
-#define BOB   bed_uid(1)
-#define CAROL bed_uid(2)
+ * first ones there. All are the caller where it is not root. */
+#define BED_USERS 6
+#define ALICE	  bed_uid(0)
+#define BOB	  bed_uid(1)
+#define CAROL	  bed_uid(2)
 
 struct stored_fd {
 	char *name;

@@ -223,6 +223,7 @@ static void read_manager(struct client *client, struct entry **table)
 	sd_bus_message *reply = call(client, VFIOD_ROOT, "org.freedesktop.DBus.Properties",
 				     "GetAll", "s", "org.vfiod1.Manager");
 
+	ck_assert_msg(!*error_of(reply), "GetAll: %s", message_of(reply));
 	read_properties(reply, VFIOD_ROOT, "org.vfiod1.Manager", table, NULL, NULL);
 	sd_bus_message_unref(reply);
 }
@@ -238,6 +239,23 @@ char *bus_picture(struct client *client)
 	text = table_text(&table);
 	table_clear(&table);
 	return text;
+}
+
+void picture_forget(char *picture, const char *property)
+{
+	_cleanup_free_ char *key = mock_asprintf(" %s = ", property);
+
+	for (char *at = picture; (at = strstr(at, key));) {
+		char *end = strchr(at, '\n');
+
+		memmove(at + 1, end, strlen(end) + 1);
+	}
+}
+
+void picture_forget_uses(char *picture)
+{
+	picture_forget(picture, "Uses");
+	picture_forget(picture, "Blockers");
 }
 
 /* ---- the watch */

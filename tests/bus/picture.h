@@ -13,6 +13,10 @@ char *value_text(sd_bus_message *m);
 
 /* GetManagedObjects: lines "PATH INTERFACE PROPERTY = VALUE", sorted, of the caller. */
 char *bus_picture(struct client *client);
+/* Takes the values of a property out of it: of one that may rightly differ. */
+void picture_forget(char *picture, const char *property);
+/* The same for what the host's uses of devices show in: they are seen in time. */
+void picture_forget_uses(char *picture);
 
 /*
  * Follows the announcements from watch_new() on, and fails the test when one is junk: a property

@@ -156,17 +156,6 @@ static void check_leased(const struct job *job, struct client *client, const str
 		ck_property(client, claim->lease, "Lease", "Mode", job->ask.mode ?: job->mode);
 }
 
-/* A device that is bound to VFIO again gets a new node's name. */
-static void forget_nodes(char *picture)
-{
-	for (char *at = picture; (at = strstr(at, "VfioNode = /dev/vfio/devices/vfio"));) {
-		char *end = strchr(at, '\n');
-
-		memmove(at + 9, end, strlen(end) + 1);
-		at += 9;
-	}
-}
-
 /* A line each, in this order, each once; what the devices say is between. */
 static void check_announced(struct watch *watch, const char *lease)
 {
@@ -219,8 +208,11 @@ START_TEST(main_job)
 	check_announced(watch, claim.lease);
 	free(back);
 	back = bus_picture(alice);
-	forget_nodes(there);
-	forget_nodes(back);
+	/* A device that is bound to VFIO again gets a new node; who uses what is seen in time. */
+	picture_forget(there, "VfioNode");
+	picture_forget(back, "VfioNode");
+	picture_forget_uses(there);
+	picture_forget_uses(back);
 	ck_same(there, back);
 	client_free(alice);
 	watch_free(watch);

@@ -31,7 +31,7 @@ SH
 chmod 755 "$as_user"
 
 # Users that every system has: dbus-daemon has no time for a uid without a name.
-vmm=65534 node_only=4 stranger=5
+vmm=65534 node_only=4 stranger=5 asked=2
 cat >"$bed/host/policy.d/50-test.json" <<JSON
 { "version": 1,
   "pools": { "pair": { "devices": [ { "group": [2] } ] } },
@@ -42,6 +42,8 @@ cat >"$bed/host/policy.d/50-test.json" <<JSON
     { "id": "node-only", "subjects": [ { "users": [$node_only] } ],
       "devices": [ { "address": "*" } ], "allow": ["acquire"], "modes": ["node"],
       "consent": { "drivers": ["e1000*"] } },
+    { "id": "asked", "subjects": [ { "users": [$asked] } ], "devices": [ { "address": "*" } ],
+      "allow": ["acquire"], "consent": { "drivers": ["e1000*"] }, "auth": "polkit" },
     { "id": "root", "subjects": [ { "users": ["root"] } ], "devices": [ { "address": "*" } ],
       "allow": ["acquire", "withhold", "persist", "delegate"],
       "consent": { "drivers": ["*"] } } ] }
@@ -49,7 +51,7 @@ JSON
 
 echo "== the policy"
 run 0 "$ctl" policy check "$bed/host/policy.d/50-test.json"
-out '1 file, 3 rules: good'
+out '1 file, 4 rules: good'
 run 3 "$as_user" $vmm "$ctl" reload
 err 'only root'
 run 0 "$ctl" reload
@@ -136,6 +138,36 @@ err '\[GroupChanged\]'
 run 0 "$as_user" $vmm "$ctl" run --expect=03:00.0=8086:10d3 03:00.0 -- true
 settle
 
+echo "== polkit: not on this bus, but its agent is started where a rule asks and somebody can answer"
+mkdir "$work/bin"
+cat >"$work/bin/pkttyagent" <<'SH'
+#!/bin/bash
+echo "$*" >>"$AGENT_LOG"
+trap 'echo ended >>"$AGENT_LOG"; kill $!; exit' TERM
+fd=0
+while [ $# -gt 0 ]; do [ "$1" = --notify-fd ] && fd=$2; shift; done
+eval "exec $fd>&-"
+sleep 30 &
+wait
+SH
+chmod 755 "$work/bin" "$work/bin/pkttyagent"
+export AGENT_LOG=$work/agent.log
+touch "$AGENT_LOG"
+chmod 666 "$AGENT_LOG"
+run 0 "$as_user" $asked "$ctl" explain 03:00.0
+out '^Allowed in mode cdev, once polkit is answered.$'
+run 3 "$as_user" $asked "$ctl" run 03:00.0 -- true
+[ ! -s "$AGENT_LOG" ] || fail "an agent without a terminal: $(cat "$AGENT_LOG")"
+run 3 "$as_user" $asked env PATH="$work/bin:$PATH" script -qec "$ctl run 03:00.0 -- true" /dev/null
+grep -Eq '^--process [0-9]+ --notify-fd [0-9]+ --fallback$' "$AGENT_LOG" || fail "no agent: $(cat "$AGENT_LOG")"
+grep -qx ended "$AGENT_LOG" || fail "the agent was not ended"
+: >"$AGENT_LOG"
+run 3 "$as_user" $asked env PATH="$work/bin:$PATH" \
+    script -qec "$ctl run --no-ask-password 03:00.0 -- true" /dev/null
+run 0 "$as_user" $vmm env PATH="$work/bin:$PATH" script -qec "$ctl run 03:00.0 -- true" /dev/null
+[ ! -s "$AGENT_LOG" ] || fail "an agent that nobody wants: $(cat "$AGENT_LOG")"
+settle
+
 echo "== acquire, release, control"
 run 0 "$as_user" $vmm "$ctl" acquire --persist --name=kept 02:01.0 --withhold=02:02.0
 run 0 "$as_user" $stranger "$ctl" --json=short show kept
@@ -157,27 +189,17 @@ run 0 "$as_user" $vmm "$ctl" release given
 settle
 run 3 "$as_user" $vmm "$ctl" acquire --owner=root 03:00.0
 # the first signal ends the lease and waits for its way home
-"$as_user" $vmm "$ctl" acquire --name=held 03:00.0 >"$work/held" &
-holder=$!
-for _ in {1..100}; do
-    [ -s "$work/held" ] && break
-    sleep 0.1
-done
+hold "$as_user" $vmm "$ctl" acquire --name=held 03:00.0
 kill -TERM $holder
-code=0
-wait $holder || code=$?
-[ $code = 0 ] || fail "acquire left with $code"
+ended 0
 run 0 "$ctl" leases
 out '^No leases'
 # one that is killed leaves nothing behind either: its connection is its lifeline
-"$as_user" $vmm "$ctl" acquire --name=held 03:00.0 >"$work/held" &
-holder=$!
-for _ in {1..100}; do
-    [ -s "$work/held" ] && break
-    sleep 0.1
-done
-kill -KILL $holder
-wait $holder 2>/dev/null || true
+hold "$as_user" $vmm "$ctl" acquire --name=held 03:00.0
+run 0 "$ctl" leases
+out ' held '
+pkill -KILL -P $holder
+ended 137
 settle
 
 finish

@@ -43,6 +43,28 @@ settle()
     fail "leases are left after $i tries: $(cat "$work/leases")"
 }
 
+# hold COMMAND…: starts it in the background, as $holder, and waits for its first line in held
+hold()
+{
+    # Away with the last one's: the new shell opens it in its own time.
+    rm -f "$work/held" "$work/held.err"
+    timeout 60 "$@" >"$work/held" 2>"$work/held.err" </dev/null &
+    holder=$!
+    for _ in {1..200}; do
+        [ -s "$work/held" ] && return
+        sleep 0.1
+    done
+    fail "no lease from $*: $(cat "$work/held.err")"
+}
+
+# ended CODE: waits for the one that holds, and compares its exit code
+ended()
+{
+    local got=0
+    wait "$holder" || got=$?
+    [ "$got" = "$1" ] || fail "exit code $got, not $1, of the one that held: $(cat "$work/held.err")"
+}
+
 finish()
 {
     [ $failures = 0 ] || { echo "$failures failures" >&2; exit 1; }

@@ -212,43 +212,35 @@ for kind in error hangup count; do
     settle
 done
 
+echo "== the library"
+run 0 "$build/tests/client/use-library"
+out '^all good, with [1-9][0-9]+ signals$'
+settle
+
 echo "== acquire and release"
-"$ctl" acquire --name=held 03:00.0 >"$work/held" 2>&1 &
-holder=$!
-for _ in {1..100}; do
-    [ -s "$work/held" ] && break
-    sleep 0.1
-done
+hold "$ctl" acquire --name=held 03:00.0
 run 0 "$ctl" leases
 out ' held +cdev +leased '
 run 4 "$ctl" acquire 03:00.0
 err '\[GroupBusy\]'
 kill -INT $holder
-code=0
-wait $holder || code=$?
-[ $code = 0 ] || fail "acquire left with $code after a signal"
+ended 0
 settle
 run 0 "$ctl" --json=short acquire --persist --name=kept 03:00.0
 json "d['mode'] == 'cdev' and d['devices'] == ['0000:03:00.0'] and d['groups'] == [3]"
 settle
-"$ctl" acquire --name=drain-3 03:00.0 >"$work/held" 2>"$work/held.err" &
-holder=$!
-for _ in {1..100}; do
-    [ -s "$work/held" ] && break
-    sleep 0.1
-done
+hold "$ctl" acquire --name=drain-3 03:00.0
 run 0 "$ctl" release drain-3
 err 'Lease [0-9]+ is draining: still open in 4711 qemu\?\[2J'
-code=0
-wait $holder || code=$?
-[ $code = 10 ] || fail "acquire left with $code after its lease was ended"
+ended 10
 grep -q 'ended by somebody else' "$work/held.err" || fail "acquire did not say why it left"
 settle
 run 5 "$ctl" release 999
 err '\[NoSuchLease\]'
-# shellcheck disable=SC2016 # for the inner shell
-run 9 bash -c '"$0" acquire --name=fail 03:00.0 & sleep 1; "$0" release fail; r=$?; wait; exit $r' "$ctl"
+hold "$ctl" acquire --name=fail 03:00.0
+run 9 "$ctl" release fail
 err 'did not come back to the host.*vfiodctl restore' '0000:03:00.0: no driver took it'
+ended 10
 run 0 "$ctl" list
 out '^0000:03:00.0 +3 +failed '
 run 0 "$ctl" restore fail

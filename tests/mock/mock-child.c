@@ -111,6 +111,14 @@ void mock_fail(struct mock_host *mock, const char *op, const char *name, int err
 	tree_write(mock->fd, text, "fail/%s/%s", op, name);
 }
 
+void mock_fail_after(struct mock_host *mock, const char *op, const char *name, int error, int after)
+{
+	_cleanup_free_ char *text = error ? mock_asprintf("%d 1 %d\n", error, after)
+					  : mock_asprintf("ignore 1 %d\n", after);
+
+	tree_write(mock->fd, text, "fail/%s/%s", op, name);
+}
+
 void mock_hold(struct mock_host *mock, const char *device, bool held)
 {
 	if (held)

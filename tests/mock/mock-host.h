@@ -98,4 +98,7 @@ void mock_alias_add(struct mock_host *mock, const char *pattern, const char *mod
 
 /* errno 0: "ignore"; count 0: for ever. */
 void mock_fail(struct mock_host *mock, const char *op, const char *name, int error, int count);
+/* Once, but for the first `after` times. */
+void mock_fail_after(struct mock_host *mock, const char *op, const char *name, int error,
+		     int after);
 void mock_hold(struct mock_host *mock, const char *device, bool held);

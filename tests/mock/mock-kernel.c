@@ -59,26 +59,23 @@ static int parse_errno(const char *text)
 int mk_fault(int root, const char *op, const char *name)
 {
 	_cleanup_free_ char *slow = tree_read(root, "slow/%s/%s", op, name);
-	_cleanup_free_ char *fail = tree_read(root, "fail/%s/%s", op, name);
-	char *count;
+	_cleanup_free_ char *fail = tree_read(root, "fail/%s/%s", op, name), *left = NULL;
+	int count = 0, after = 0;
+	char what[32];
 
 	if (slow)
 		usleep((useconds_t)atoi(slow) * 1000);
-	if (!fail)
+	if (!fail || sscanf(fail, "%31s %d %d", what, &count, &after) < 1)
 		return 0;
-	count = strchr(fail, ' ');
-	if (count) {
-		_cleanup_free_ char *left = NULL;
-		int n = atoi(count + 1);
-
-		*count = 0;
-		left = mock_asprintf("%s %d\n", fail, n - 1);
-		if (n <= 1)
-			tree_remove(root, "fail/%s/%s", op, name);
-		else
-			tree_write(root, left, "fail/%s/%s", op, name);
-	}
-	return streq(fail, "ignore") ? MK_IGNORE : parse_errno(fail);
+	left = after > 0 ? mock_asprintf("%s %d %d\n", what, count, after - 1)
+			 : mock_asprintf("%s %d\n", what, count - 1);
+	if (after > 0 || count > 1)
+		tree_write(root, left, "fail/%s/%s", op, name);
+	else if (count == 1)
+		tree_remove(root, "fail/%s/%s", op, name);
+	if (after > 0)
+		return 0;
+	return streq(what, "ignore") ? MK_IGNORE : parse_errno(what);
 }
 
 /* O_WRONLY|O_NONBLOCK on a FIFO is ENXIO exactly when nobody has it open for reading. */

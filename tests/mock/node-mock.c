@@ -105,12 +105,16 @@ int node_revoke(const struct host *host, const char *node, uid_t uid)
 {
 	_cleanup_close_ int root = open_root(host);
 	_cleanup_free_ char *name = flat(node);
+	int r;
 
 	if (root < 0)
 		return root;
 	if (!tree_exists(root, "dev/%s", node))
 		return -ENOENT;
-	mk_log(root, "NODE_REVOKE %s %u 0\n", node, uid);
+	r = mk_fault(root, "REVOKE", name);
+	mk_log(root, "NODE_REVOKE %s %u %d\n", node, uid, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	tree_remove(root, "acl/%s/%u", name, uid);
 	return 0;
 }

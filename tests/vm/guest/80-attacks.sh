@@ -21,8 +21,9 @@ served() {
 	tells "$1: bob lets go" bob close-all
 	tells "$1: bob releases" bob release "$path"
 	check "$1: bob's NIC goes home" within 20 at_home "$other" e1000e
-	check "$1: that took no longer than usual" test $((SECONDS - from)) -le $((usual * 3 + 5))
+	check "$1: that took no longer than usual" test $((SECONDS - from)) -le $((usual * 3 + 15))
 }
+daemon=$(systemctl show -P MainPID vfiod)
 client bob bob
 usual=10 from=$SECONDS
 served "before any attack"
@@ -32,7 +33,7 @@ usual=$((SECONDS - from))
 client mute alice
 tells "mute: asks for a lease" mute acquire-unread "$nic"
 within 10 group_is "$g" leased || :
-for i in {1..40}; do tell mute flood 200 "/org/vfiod1" org.freedesktop.DBus.ObjectManager GetManagedObjects; done
+for i in {1..10}; do tell mute flood 200 "/org/vfiod1" org.freedesktop.DBus.ObjectManager GetManagedObjects; done
 tell_async mute push
 served "mute"
 quickly "mute: a list is a list" vfiodctl list
@@ -54,7 +55,8 @@ check "unread fds: home" within 20 at_home "$nic" e1000e
 client idle alice
 tells "idle: acquires" idle acquire h "$nic"
 path=$(lease)
-sleep 12
+tells "idle: something is said" idle listen h
+like "idle: after ten seconds, that it took too long" "$heard" '^error TimedOut|^error org.vfiod1.Error.TimedOut' GetFds
 check_not "idle: after ten seconds its handoff is closed" tell idle take h
 is "idle: the lease stays" "$(lease_state "$path")" leased
 tells "idle: another handoff can be had" idle getfds h2 "$path"
@@ -78,7 +80,7 @@ for i in {1..20}; do tell_async flood flood 500 /org/vfiod1 org.freedesktop.DBus
 tell_async flood push
 served "flood"
 slay flood
-check "flood: the service has not ended" systemctl is-active vfiod
+is "flood: the service is the same process as before" "$(systemctl show -P MainPID vfiod)" "$daemon"
 
 # Lifelines that are not the caller's to give.
 client alice alice

@@ -299,6 +299,15 @@ static void take(char **w)
 	slot_close(w[1]);
 }
 
+/* listen SLOT: what the daemon says without having been told to go on. */
+static void listen_to(char **w)
+{
+	if (take_one(slot_get(w[1])) < 0)
+		answer_errno("handoff");
+	else
+		answer_ok("heard");
+}
+
 /* Sends n calls of a kind and reads none of the replies. */
 static void flood(char **w)
 {
@@ -362,6 +371,7 @@ int command_bus(char **w, size_t n)
 					    "acquire-unanswered",
 					    "acquire-unread",
 					    "take",
+					    "listen",
 					    "getfds",
 					    "release",
 					    "explain",
@@ -388,6 +398,8 @@ int command_bus(char **w, size_t n)
 		acquire_unread(w, n);
 	else if (!strcmp(w[0], "take") && n == 2)
 		take(w);
+	else if (!strcmp(w[0], "listen") && n == 2)
+		listen_to(w);
 	else if (!strcmp(w[0], "getfds") && n == 3)
 		get_fds(w);
 	else if (!strcmp(w[0], "release") && n == 2)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
+ * System calls of the daemon's that a test has a hand in: fsync(), which fails as FSYNC/journal
+ * says, and ioctl().
+ *
  * In place of the kernel's ioctls of VFIO and iommufd, on the FIFOs that tests/mock/vfio-mock.c
  * opens: the rules of drivers/vfio/group.c, container.c and drivers/iommu/iommufd (Linux 6.12),
  * as far as the daemon meets them. Every other ioctl goes to the kernel. What is attached is this
@@ -198,6 +201,18 @@ static int iommufd_ioctl(int root, unsigned long request, const struct iommu_opt
 	    option->object_id != 0 || option->val64 > 1)
 		return fail(EOPNOTSUPP);
 	return 0;
+}
+
+/* The daemon calls it for its journals alone. */
+int fsync(int fd)
+{
+	const char *path = getenv("VFIOD_MOCK_ROOT");
+	_cleanup_close_ int root = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+	int r = root < 0 ? 0 : mk_fault(root, "FSYNC", "journal");
+
+	if (r < 0)
+		return fail(r);
+	return (int)syscall(SYS_fsync, fd);
 }
 
 int ioctl(int fd, unsigned long request, ...)
