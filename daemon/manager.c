@@ -15,6 +15,9 @@
 #include "daemon/vfio/node.h"
 
 #include <systemd/sd-daemon.h>
+#include <time.h>
+
+#define STATUS_USEC (1000 * 1000ULL)
 
 /* ---- leases, as the engine tells */
 
@@ -135,12 +138,32 @@ static int recover(struct manager *manager)
 
 /* ---- the bus */
 
-void manager_status(struct manager *manager)
+static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {
+	struct manager *manager = userdata;
+
 	sd_notifyf(0, "STATUS=%u devices in %u groups, %u leases%s",
 		   HASH_COUNT(manager->topology.devices), HASH_COUNT(manager->topology.groups),
 		   HASH_COUNT(manager->ledger.leases),
 		   manager->policy ? "" : "; no policy is in force, every claim is refused");
+	return 0;
+}
+
+/* At most once a second: telling the service manager waits for it, and events come in bursts. */
+void manager_status(struct manager *manager)
+{
+	int on = SD_EVENT_OFF;
+
+	if (!manager->status_timer) {
+		sd_event_add_time_relative(manager->event, &manager->status_timer, CLOCK_MONOTONIC,
+					   STATUS_USEC, STATUS_USEC, on_status, manager);
+		return;
+	}
+	sd_event_source_get_enabled(manager->status_timer, &on);
+	if (on != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(manager->status_timer, STATUS_USEC);
+	sd_event_source_set_enabled(manager->status_timer, SD_EVENT_ONESHOT);
 }
 
 void manager_maybe_ready(struct manager *manager)
@@ -275,6 +298,7 @@ struct manager *manager_free(struct manager *manager)
 	manager_policy_done(manager);
 	manager->bus = bus_free(manager->bus);
 	refusals_free(manager->refusals);
+	sd_event_source_disable_unref(manager->status_timer);
 	survey_free(manager->survey);
 	if (manager->engine.event)
 		engine_done(&manager->engine);

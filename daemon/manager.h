@@ -66,6 +66,7 @@ struct manager {
 	bool bus_ready;
 	bool policy_read; /* once, well or badly */
 	bool told_ready;
+	sd_event_source *status_timer;
 };
 
 int manager_new(sd_event *event, struct manager **manager);

@@ -281,10 +281,11 @@ static void on_claimed(struct lease *lease, const struct failure *failure, void 
 	r = raise_memlock(call, lease);
 	if (r < 0) {
 		engine_end(&call->manager->engine, lease, "memlock", true);
-		call_error(call, "BadOption",
-			   "RLIMIT_MEMLOCK of the process could not be raised: %s; ask for less, or "
-			   "without memlock",
-			   r == -ESRCH ? "it has ended" : strerror(-r));
+		call_error(
+			call, "BadOption",
+			"RLIMIT_MEMLOCK of the process could not be raised: %s; ask for less, or "
+			"without memlock",
+			r == -ESRCH ? "it has ended" : strerror(-r));
 		return;
 	}
 	hand_over(call, lease);

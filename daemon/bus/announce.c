@@ -129,9 +129,13 @@ static bool property_changes(const struct object_class *class, const char *name)
 	return false;
 }
 
-/* Renews the hashes; the names of those that differ go to *changed. */
+/*
+ * Renews the hashes; the names of those that differ go to *changed. A property that never changes
+ * in the life of its object and differs all the same says that this is another object of the name:
+ * *replaced.
+ */
 static int compare(struct announcer *announcer, struct announced *o, const void *object,
-		   char ***changed)
+		   char ***changed, bool *replaced)
 {
 	const struct property *p = o->class->properties;
 
@@ -139,11 +143,13 @@ static int compare(struct announcer *announcer, struct announced *o, const void 
 		uint64_t hash;
 		int r;
 
-		if (!property_changes(o->class, p[i].name))
-			continue;
 		r = hash_property(announcer, object, &p[i], &hash);
-		if (r >= 0 && hash != o->hashes[i])
-			r = strv_extend(changed, p[i].name);
+		if (r >= 0 && hash != o->hashes[i]) {
+			if (property_changes(o->class, p[i].name))
+				r = strv_extend(changed, p[i].name);
+			else
+				*replaced = true;
+		}
 		if (r < 0)
 			return r;
 		o->hashes[i] = hash;
@@ -164,9 +170,12 @@ static int send_removed(struct announcer *announcer, struct announced *o)
 static int send_present(struct announcer *announcer, struct announced *o, const void *object)
 {
 	_cleanup_strv_ char **changed = NULL;
+	bool replaced = false;
 	int r;
 
-	r = compare(announcer, o, object, &changed);
+	r = compare(announcer, o, object, &changed, &replaced);
+	if (r >= 0 && replaced)
+		r = send_removed(announcer, o);
 	if (r < 0)
 		return r;
 	if (!o->known) {
@@ -256,6 +265,7 @@ static int learn(struct announcer *announcer)
 			_cleanup_strv_ char **changed = NULL;
 			const void *object = class->find(announcer->manager, *path);
 			struct announced *o;
+			bool replaced;
 
 			announce(announcer, class, *path, false);
 			HASH_FIND_STR(announcer->objects, *path, o);
@@ -263,7 +273,7 @@ static int learn(struct announcer *announcer)
 				continue;
 			o->known = true;
 			o->dirty = false;
-			r = compare(announcer, o, object, &changed);
+			r = compare(announcer, o, object, &changed, &replaced);
 			if (r < 0)
 				return r;
 		}

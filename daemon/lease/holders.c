@@ -94,17 +94,47 @@ static enum match match_fdinfo(const struct search *search, int process, const c
 	return MATCH_OTHER;
 }
 
-static enum match match_group(const struct search *search, const char *number)
+/*
+ * Whether an open file is the node that sysfs has at `directory`. Its path alone says nothing: in a
+ * directory, or a mount namespace, of his own anybody can have a file of that name open.
+ */
+static bool is_node(const struct search *search, int fds, const char *fd, const char *directory)
 {
+	_cleanup_close_ int dir = attr_open_dir(search->host->sys, directory);
+	struct stat st;
+	dev_t number;
+
+	return dir >= 0 && attr_read_dev(dir, "dev", &number) == 0 &&
+	       fstatat(fds, fd, &st, 0) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == number;
+}
+
+static enum match match_group(const struct search *search, int fds, const char *fd,
+			      const char *number)
+{
+	char directory[64];
 	uint64_t id;
 
 	if (parse_uint(number, UINT32_MAX, &id) < 0)
 		return MATCH_NOT;
+	snprintf(directory, sizeof(directory), "class/vfio/%u", (uint32_t)id);
+	if (!is_node(search, fds, fd, directory))
+		return MATCH_NOT;
 	return lease_has_group(search->lease, (uint32_t)id) ? MATCH_SURELY : MATCH_OTHER;
 }
 
+static enum match match_cdev(const struct search *search, int fds, const char *fd, const char *name)
+{
+	char directory[64];
+
+	if (snprintf(directory, sizeof(directory), "class/vfio-dev/%s", name) >=
+		    (int)sizeof(directory) ||
+	    !attr_name_valid(name) || !is_node(search, fds, fd, directory))
+		return MATCH_NOT;
+	return strv_contains(search->cdevs, name) ? MATCH_SURELY : MATCH_OTHER;
+}
+
 /* target: where the fd's link leads. */
-static enum match match_link(const struct search *search, int process, const char *fd,
+static enum match match_link(const struct search *search, int process, int fds, const char *fd,
 			     const char *target, bool deleted)
 {
 	const char *vfio;
@@ -118,10 +148,10 @@ static enum match match_link(const struct search *search, int process, const cha
 	if (vfio) {
 		if (deleted)
 			return match_fdinfo(search, process, fd);
-		return strv_contains(search->cdevs, vfio + 14) ? MATCH_SURELY : MATCH_OTHER;
+		return match_cdev(search, fds, fd, vfio + 14);
 	}
 	vfio = strstr(target, "/vfio/");
-	return vfio ? match_group(search, vfio + 6) : MATCH_NOT;
+	return vfio ? match_group(search, fds, fd, vfio + 6) : MATCH_NOT;
 }
 
 static enum match match_fd(const struct search *search, int process, int fds, const char *fd)
@@ -139,7 +169,7 @@ static enum match match_fd(const struct search *search, int process, int fds, co
 		deleted = true;
 		target[n - strlen(DELETED)] = 0;
 	}
-	return match_link(search, process, fd, target, deleted);
+	return match_link(search, process, fds, fd, target, deleted);
 }
 
 /* ---- one process */

@@ -12,7 +12,10 @@
 
 #include <time.h>
 
-#define RETRY_USEC (5 * 1000 * 1000ULL)
+/* Twice as long each time. */
+#define RETRY_FIRST_USEC (250 * 1000ULL)
+#define RETRY_MAX_USEC	 (8 * 1000 * 1000ULL)
+#define ROLLBACK_RETRIES 3
 
 static void retry_drain_later(struct lease_run *run);
 
@@ -48,20 +51,24 @@ static void go_home(struct lease_run *run)
 
 /* ---- restoring */
 
-static void on_restore_report(const struct step *step, const struct step_report *report,
-			      void *userdata)
+/* A step that failed, as its device shows it. */
+static void note_failure(struct lease_run *run, const struct step *step,
+			 const struct step_report *report)
 {
-	struct lease_run *run = userdata;
-	struct lease_device *d;
+	struct lease_device *d = step->device ? lease_device(run->lease, step->device) : NULL;
 
-	if (report->event != STEP_FAILED || !step->device)
-		return;
 	run->worker_bad = true;
-	d = lease_device(run->lease, step->device);
 	if (d)
 		free_and_asprintf(&d->error, "%s: %s", step_kind_to_string(step->kind),
 				  report->text[0] ? report->text : strerror(report->error));
 	run_log_step(run, step, report);
+}
+
+static void on_restore_report(const struct step *step, const struct step_report *report,
+			      void *userdata)
+{
+	if (report->event == STEP_FAILED && step->device)
+		note_failure(userdata, step, report);
 }
 
 static void restore_failed(struct lease_run *run)
@@ -118,12 +125,22 @@ void release_restore(struct lease_run *run)
 static void on_drain_report(const struct step *step, const struct step_report *report,
 			    void *userdata)
 {
-	struct lease_run *run = userdata;
+	if (report->event == STEP_FAILED)
+		note_failure(userdata, step, report);
+}
 
-	if (report->event != STEP_FAILED)
+/* Without the kernel's word that every fd is gone, nothing is given back. A VMM that held one may
+ * let go of it; on the way back from a claim there is none, and somebody waits for an answer. */
+static void drain_failed(struct lease_run *run)
+{
+	if (run->lease->state == LEASE_RESTORING && run->n_retries >= ROLLBACK_RETRIES) {
+		run->n_retries = 0;
+		watch_holders_stop(run);
+		restore_failed(run);
 		return;
-	run->worker_bad = true;
-	run_log_step(run, step, report);
+	}
+	run_changed(run);
+	retry_drain_later(run);
 }
 
 static void on_drain_done(int result, void *userdata)
@@ -132,10 +149,10 @@ static void on_drain_done(int result, void *userdata)
 
 	run->worker = worker_free(run->worker);
 	if (result != 0 || run->worker_bad) {
-		/* Without the kernel's word that every fd is gone, nothing is given back. */
-		retry_drain_later(run);
+		drain_failed(run);
 		return;
 	}
+	run->n_retries = 0;
 	watch_holders_stop(run);
 	lease_clear_holders(run->lease);
 	if (run->lease->state == LEASE_DRAINING)
@@ -202,11 +219,14 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void retry_drain_later(struct lease_run *run)
 {
+	uint64_t usec = RETRY_FIRST_USEC << run->n_retries;
 	int r;
 
+	if (usec < RETRY_MAX_USEC)
+		run->n_retries++;
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
-	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC,
-				       RETRY_USEC, 0, on_retry, run);
+	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC, usec,
+				       0, on_retry, run);
 	if (r < 0)
 		log_error("lease %s: no timer to drain again: %s", run->lease->id, strerror(-r));
 }

@@ -29,6 +29,7 @@ struct lease_run {
 
 	/* draining */
 	sd_event_source *retry_timer;
+	unsigned int n_retries;
 	sd_event_source *holders_timer;
 	struct child *holders_child;
 };

@@ -48,6 +48,13 @@ uint64_t bed_now(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+uint64_t bed_timeout(void)
+{
+	const char *seconds = getenv("VFIOD_TEST_SECONDS");
+
+	return (seconds ? strtoull(seconds, NULL, 10) : 60) * 1000000;
+}
+
 void bed_turn(void)
 {
 	ck_assert_int_ge(sd_event_run(bed.event, 3000), 0);
@@ -300,6 +307,18 @@ static char *make_base(void)
 	if (!mkdtemp(dir) || chmod(dir, 0711) < 0)
 		err(1, "%s", dir);
 	return dir;
+}
+
+void bed_add(Suite *suite, const char *name, const TTest *test, void (*set_up)(void),
+	     void (*tear_down)(void), int n)
+{
+	TCase *tcase = tcase_create(name);
+
+	if (set_up)
+		tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 240);
+	tcase_add_loop_test(tcase, test, 0, n);
+	suite_add_tcase(suite, tcase);
 }
 
 int bed_main(Suite *suite, bool needs_root)

@@ -15,7 +15,9 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-#define BED_TIMEOUT_USEC (60 * 1000 * 1000ULL)
+/* How long a test waits for anything: $VFIOD_TEST_SECONDS, or a minute. */
+uint64_t bed_timeout(void);
+#define BED_TIMEOUT_USEC bed_timeout()
 
 /* Users with a rule each, and one without: dbus-daemon refuses those that are not in passwd, so the
  * first ones there. All are the caller where it is not root. */
@@ -47,6 +49,12 @@ extern struct bed bed;
 /* Runs a suite's tests; the exit status of the program. root: skips everything for others. */
 int bed_main(Suite *suite, bool needs_root);
 
+/* Adds a test as a case of its own, so that $CK_RUN_CASE can choose it; it runs n times. */
+#define bed_test(suite, set_up, tear_down, test, n) \
+	bed_add(suite, #test, test, set_up, tear_down, n)
+void bed_add(Suite *suite, const char *name, const TTest *test, void (*set_up)(void),
+	     void (*tear_down)(void), int n);
+
 uid_t bed_uid(size_t i);
 
 /* Everything: the usual host, the usual policy, bus and daemon. For checked fixtures. */
@@ -72,13 +80,13 @@ void bed_policy(const char *name, const char *text);
 void bed_turn(void);
 uint64_t bed_now(void);
 /* Turns the loop until something is so; fails after a minute. */
-#define UNTIL(condition)                                                            \
-	do {                                                                        \
-		uint64_t until_end = bed_now() + BED_TIMEOUT_USEC;                  \
-		while (!(condition)) {                                              \
-			ck_assert_msg(bed_now() < until_end, "never: " #condition); \
-			bed_turn();                                                 \
-		}                                                                   \
+#define UNTIL(condition)                                                               \
+	do {                                                                           \
+		uint64_t until_end = bed_now() + BED_TIMEOUT_USEC;                     \
+		while (!(condition)) {                                                 \
+			ck_assert_msg(bed_now() < until_end, "never: %s", #condition); \
+			bed_turn();                                                    \
+		}                                                                      \
 	} while (0)
 void bed_sleep(uint64_t usec);
 

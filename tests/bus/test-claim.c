@@ -403,19 +403,13 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("claim");
-	TCase *tcase = tcase_create("claim"), *bare = tcase_create("features");
 
-	tcase_add_checked_fixture(tcase, bed_start, bed_stop);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_loop_test(tcase, main_job, 0, ARRAY_SIZE(jobs));
-	tcase_add_test(tcase, fds_are_the_nodes);
-	tcase_add_loop_test(tcase, get_fds_again, 0, 2);
-	tcase_add_test(tcase, short_way);
-	tcase_add_test(tcase, iommu_entry_is_shared);
-	tcase_add_test(tcase, iommu_counts);
-	suite_add_tcase(suite, tcase);
-	tcase_set_timeout(bare, 120);
-	tcase_add_loop_test(bare, features, 0, 8);
-	suite_add_tcase(suite, bare);
+	bed_test(suite, bed_start, bed_stop, main_job, ARRAY_SIZE(jobs));
+	bed_test(suite, bed_start, bed_stop, fds_are_the_nodes, 1);
+	bed_test(suite, bed_start, bed_stop, get_fds_again, 2);
+	bed_test(suite, bed_start, bed_stop, short_way, 1);
+	bed_test(suite, bed_start, bed_stop, iommu_entry_is_shared, 1);
+	bed_test(suite, bed_start, bed_stop, iommu_counts, 1);
+	bed_test(suite, NULL, NULL, features, 8);
 	return bed_main(suite, false);
 }

@@ -377,16 +377,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("contract");
-	TCase *tcase = tcase_create("contract");
 
-	tcase_add_checked_fixture(tcase, bed_start, bed_stop);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_test(tcase, introspection);
-	tcase_add_test(tcase, objects);
-	tcase_add_test(tcase, values);
-	tcase_add_test(tcase, find);
-	tcase_add_test(tcase, no_such_object);
-	tcase_add_test(tcase, uses);
-	suite_add_tcase(suite, tcase);
+	bed_test(suite, bed_start, bed_stop, introspection, 1);
+	bed_test(suite, bed_start, bed_stop, objects, 1);
+	bed_test(suite, bed_start, bed_stop, values, 1);
+	bed_test(suite, bed_start, bed_stop, find, 1);
+	bed_test(suite, bed_start, bed_stop, no_such_object, 1);
+	bed_test(suite, bed_start, bed_stop, uses, 1);
 	return bed_main(suite, false);
 }

@@ -529,13 +529,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("errors");
-	TCase *tcase = tcase_create("errors"), *names = tcase_create("names");
 
-	tcase_add_checked_fixture(tcase, bed_start, bed_stop);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_loop_test(tcase, named_error, 0, ARRAY_SIZE(rows));
-	suite_add_tcase(suite, tcase);
-	tcase_add_test(names, all_names);
-	suite_add_tcase(suite, names);
+	bed_test(suite, bed_start, bed_stop, named_error, ARRAY_SIZE(rows));
+	bed_test(suite, NULL, NULL, all_names, 1);
 	return bed_main(suite, true);
 }

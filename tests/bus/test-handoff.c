@@ -396,22 +396,18 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("handoff");
-	TCase *tcase = tcase_create("handoff");
 
-	tcase_add_checked_fixture(tcase, set_up, tear_down);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_test(tcase, unread_replies);
-	tcase_add_test(tcase, unread_replies_wait);
-	tcase_add_test(tcase, all_handoffs);
-	tcase_add_test(tcase, odd_bytes);
-	tcase_add_test(tcase, hang_up);
-	tcase_add_test(tcase, release_before_byte);
-	tcase_add_loop_test(tcase, release_while_sending, 0, 3);
-	tcase_add_test(tcase, release_with_fds_in_flight);
-	tcase_add_loop_test(tcase, owner_dies, 0, 3);
-	tcase_add_loop_test(tcase, half_way, 0, 4);
-	tcase_add_loop_test(tcase, half_way_group, 0, 10);
-	tcase_add_test(tcase, old_iommu_type);
-	suite_add_tcase(suite, tcase);
+	bed_test(suite, set_up, tear_down, unread_replies, 1);
+	bed_test(suite, set_up, tear_down, unread_replies_wait, 1);
+	bed_test(suite, set_up, tear_down, all_handoffs, 1);
+	bed_test(suite, set_up, tear_down, odd_bytes, 1);
+	bed_test(suite, set_up, tear_down, hang_up, 1);
+	bed_test(suite, set_up, tear_down, release_before_byte, 1);
+	bed_test(suite, set_up, tear_down, release_while_sending, 3);
+	bed_test(suite, set_up, tear_down, release_with_fds_in_flight, 1);
+	bed_test(suite, set_up, tear_down, owner_dies, 3);
+	bed_test(suite, set_up, tear_down, half_way, 4);
+	bed_test(suite, set_up, tear_down, half_way_group, 10);
+	bed_test(suite, set_up, tear_down, old_iommu_type, 1);
 	return bed_main(suite, true);
 }

@@ -300,7 +300,7 @@ START_TEST(many_wait)
 		UNTIL(lease_gone(root, claims[i].lease));
 		claim_done(&claims[i]);
 	}
-	ck_assert_uint_eq(watch_count(watch, "ended"), ARRAY_SIZE(devices));
+	UNTIL(watch_count(watch, "ended") == ARRAY_SIZE(devices));
 }
 END_TEST
 
@@ -330,20 +330,16 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("hang");
-	TCase *tcase = tcase_create("hang");
 
-	tcase_add_checked_fixture(tcase, set_up, tear_down);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_test(tcase, unbind_waits);
-	tcase_add_loop_test(tcase, one_of_two_waits, 0, 2);
-	tcase_add_test(tcase, vmm_keeps_its_fd);
-	tcase_add_test(tcase, killed_vmm);
-	tcase_add_loop_test(tcase, claim_waits, 0, 4);
-	tcase_add_test(tcase, claim_waits_for_stranger);
-	tcase_add_test(tcase, caller_goes_while_claim_waits);
-	tcase_add_test(tcase, restore_waits);
-	tcase_add_test(tcase, many_wait);
-	tcase_add_test(tcase, stop_while_waiting);
-	suite_add_tcase(suite, tcase);
+	bed_test(suite, set_up, tear_down, unbind_waits, 1);
+	bed_test(suite, set_up, tear_down, one_of_two_waits, 2);
+	bed_test(suite, set_up, tear_down, vmm_keeps_its_fd, 1);
+	bed_test(suite, set_up, tear_down, killed_vmm, 1);
+	bed_test(suite, set_up, tear_down, claim_waits, 4);
+	bed_test(suite, set_up, tear_down, claim_waits_for_stranger, 1);
+	bed_test(suite, set_up, tear_down, caller_goes_while_claim_waits, 1);
+	bed_test(suite, set_up, tear_down, restore_waits, 1);
+	bed_test(suite, set_up, tear_down, many_wait, 1);
+	bed_test(suite, set_up, tear_down, stop_while_waiting, 1);
 	return bed_main(suite, true);
 }

@@ -622,29 +622,25 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("lifetime");
-	TCase *tcase = tcase_create("lifetime");
 
-	tcase_add_checked_fixture(tcase, set_up, tear_down);
-	tcase_set_timeout(tcase, 120);
-	tcase_add_test(tcase, connection_closes);
-	tcase_add_test(tcase, connection_closes_in_preparing);
-	tcase_add_test(tcase, connection_closes_at_once);
-	tcase_add_test(tcase, connection_closes_with_lifeline);
-	tcase_add_test(tcase, forged_signal);
-	tcase_add_loop_test(tcase, lifeline_ends, 0, ARRAY_SIZE(lifelines));
-	tcase_add_loop_test(tcase, lifeline_ends_in_preparing, 0, ARRAY_SIZE(lifelines));
-	tcase_add_loop_test(tcase, lifeline_dead, 0, ARRAY_SIZE(lifelines));
-	tcase_add_loop_test(tcase, lifeline_bad, 0, ARRAY_SIZE(bad_lifelines));
-	tcase_add_test(tcase, lifeline_of_root);
-	tcase_add_test(tcase, persist);
-	tcase_add_test(tcase, not_shared);
-	tcase_add_test(tcase, shared);
-	tcase_add_test(tcase, owner);
-	tcase_add_test(tcase, delegate);
-	tcase_add_loop_test(tcase, release_in_preparing, 0, 2);
-	tcase_add_test(tcase, release_twice);
-	tcase_add_test(tcase, no_reply_wanted);
-	tcase_add_test(tcase, memlock);
-	suite_add_tcase(suite, tcase);
+	bed_test(suite, set_up, tear_down, connection_closes, 1);
+	bed_test(suite, set_up, tear_down, connection_closes_in_preparing, 1);
+	bed_test(suite, set_up, tear_down, connection_closes_at_once, 1);
+	bed_test(suite, set_up, tear_down, connection_closes_with_lifeline, 1);
+	bed_test(suite, set_up, tear_down, forged_signal, 1);
+	bed_test(suite, set_up, tear_down, lifeline_ends, ARRAY_SIZE(lifelines));
+	bed_test(suite, set_up, tear_down, lifeline_ends_in_preparing, ARRAY_SIZE(lifelines));
+	bed_test(suite, set_up, tear_down, lifeline_dead, ARRAY_SIZE(lifelines));
+	bed_test(suite, set_up, tear_down, lifeline_bad, ARRAY_SIZE(bad_lifelines));
+	bed_test(suite, set_up, tear_down, lifeline_of_root, 1);
+	bed_test(suite, set_up, tear_down, persist, 1);
+	bed_test(suite, set_up, tear_down, not_shared, 1);
+	bed_test(suite, set_up, tear_down, shared, 1);
+	bed_test(suite, set_up, tear_down, owner, 1);
+	bed_test(suite, set_up, tear_down, delegate, 1);
+	bed_test(suite, set_up, tear_down, release_in_preparing, 2);
+	bed_test(suite, set_up, tear_down, release_twice, 1);
+	bed_test(suite, set_up, tear_down, no_reply_wanted, 1);
+	bed_test(suite, set_up, tear_down, memlock, 1);
 	return bed_main(suite, true);
 }

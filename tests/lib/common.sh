@@ -9,6 +9,8 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=${VFIOD_CACHE:-$top/.cache}
 jobs=${VFIOD_JOBS:-$(nproc)}
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+# An ordinary user's path lacks the places of mke2fs and ldconfig.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() { printf '%s\n' "==> $*"; }
 note() { printf '%s\n' "    $*"; }

@@ -36,7 +36,7 @@ within 10 test -n "$(nic_of "$nic")" || :
 eth=$(nic_of "$nic")
 
 ip link set dev "$eth" netns 1
-unshare --net sleep 300 &
+unshare --net sleep 120 >/dev/null 2>&1 &
 elsewhere=$!
 sleep 0.5
 ip link set "$eth" netns "$elsewhere"
@@ -54,7 +54,7 @@ mkdir -p "$VM_STATE/mnt"
 mount "/dev/$ns" "$VM_STATE/mnt"
 refused "a disk with a mount is refused" DeviceInUse "$ns|${nvmes[0]}" alice acquire h "${nvmes[@]}"
 umount "$VM_STATE/mnt"
-unshare --mount sh -c "mount /dev/$ns $VM_STATE/mnt && exec sleep 300" &
+unshare --mount sh -c "mount /dev/$ns $VM_STATE/mnt && exec sleep 120" >/dev/null 2>&1 &
 elsewhere=$!
 within 10 sh -c "grep -q $ns /proc/$elsewhere/mounts"
 check_not "(this namespace does not see the mount)" grep -q "/dev/$ns" /proc/self/mounts

@@ -78,16 +78,14 @@ refused "persist: it is told so" 'AccessDenied|NotPermitted' . alice release "$p
 check "persist: root ends it" busctl --system call org.vfiod1 "$path" org.vfiod1.Lease Release
 check "persist: home" within 20 at_home "$nic" e1000e
 
+# A pipe, and a process of alice's: what a manager gives that does not want to stay itself.
 for kind in pipe pidfd; do
-	sleep 300 &
-	holder=$!
 	if [ $kind = pipe ]; then
 		tells "lifeline $kind: made" alice pipe life
 	else
-		kill $holder
-		become alice sleep 300 &
+		become alice sleep 120 >/dev/null 2>&1 &
 		holder=$!
-		sleep 0.3
+		within 5 grep -q sleep "/proc/$holder/comm"
 		tells "lifeline $kind: made" alice pidfd life "$holder"
 	fi
 	tells "lifeline $kind: acquire" alice acquire h lifeline=life "$nic"
@@ -95,10 +93,8 @@ for kind in pipe pidfd; do
 	tells "lifeline $kind: the bus connection goes" alice disconnect
 	sleep 1
 	is "lifeline $kind: the lease stays" "$(lease_state "$path")" leased
-	if [ $kind = pipe ]; then tell alice close life.w; fi
-	kill $holder
+	if [ $kind = pipe ]; then tell alice close life.w; else kill "$holder"; fi
 	check "lifeline $kind: it ends with it" within 20 at_home "$nic" e1000e
-	wait $holder 2>/dev/null || :
 	tell alice close-all
 done
 dismiss alice

@@ -73,6 +73,8 @@ tell bob getfds h3 "$path" && tell bob take h3 || :
 like "GroupBusy: fresh fds while the old ones are in use" "$heard" 'GroupBusy'
 tells "(bob releases, with the device open)" bob release "$path"
 check "(draining)" within 5 group_is "$(group_of "$nic")" draining
+named() { property "$path" Lease Holders | grep -q "${client_pid[bob]},"; }
+check "(its holder is known)" within 10 named
 refused "GroupDraining" GroupDraining "${client_pid[bob]}|vmclient" alice acquire h "$nic"
 tells "(bob closes)" bob close-all
 check "(home)" within 20 at_home "$nic" e1000e

@@ -47,19 +47,21 @@ image_ready() {
 	base_ready
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/vfiod-image.XXXXXX")
 	say "root image: installing the build of $build into Debian $image_suite"
+	mkdir "$dir/stage"
+	"$top/tests/vm/stage" "$build" "$dir/stage"
 	# shellcheck disable=SC2016  # expanded by the inner shell
 	as_root bash -euc '
-		top=$1 build=$2 base=$3 dir=$4 out=$5
+		top=$1 base=$2 dir=$3 out=$4
 		trap "rm -rf \"$dir\"" EXIT
 		mkdir "$dir/root"
 		tar -xf "$base" -C "$dir/root" --numeric-owner
-		"$top/tests/vm/install-project" "$build" "$dir/root"
+		"$top/tests/vm/install-project" "$dir/stage" "$dir/root"
 		cp -L "$dir/root/vmlinuz" "$out.vmlinuz.new"
 		cp -L "$dir/root/initrd.img" "$out.initrd.new"
 		rm -f "$out.new"
 		mke2fs -q -q -t ext4 -m 0 -O ^has_journal -L root -d "$dir/root" "$out.new" 3G >/dev/null
-		chown "$6" "$out.new" "$out.vmlinuz.new" "$out.initrd.new"
+		chown "$5" "$out.new" "$out.vmlinuz.new" "$out.initrd.new"
 		chmod 644 "$out.new" "$out.vmlinuz.new" "$out.initrd.new"
 		for f in "$out.vmlinuz" "$out.initrd" "$out"; do mv "$f.new" "$f"; done
-	' image "$top" "$build" "$(base_path)" "$dir" "$out" "$(id -u):$(id -g)"
+	' image "$top" "$(base_path)" "$dir" "$out" "$(id -u):$(id -g)"
 }
