@@ -138,14 +138,17 @@ static int recover(struct manager *manager)
 
 /* ---- the bus */
 
-static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
+static void notify(struct manager *manager, const char *first)
 {
-	struct manager *manager = userdata;
-
-	sd_notifyf(0, "STATUS=%u devices in %u groups, %u leases%s",
+	sd_notifyf(0, "%sSTATUS=%u devices in %u groups, %u leases%s", first,
 		   HASH_COUNT(manager->topology.devices), HASH_COUNT(manager->topology.groups),
 		   HASH_COUNT(manager->ledger.leases),
 		   manager->policy ? "" : "; no policy is in force, every claim is refused");
+}
+
+static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	notify(userdata, "");
 	return 0;
 }
 
@@ -175,8 +178,7 @@ void manager_maybe_ready(struct manager *manager)
 		   "vfiod " PACKAGE_VERSION ": %u devices in %u groups, %u leases",
 		   HASH_COUNT(manager->topology.devices), HASH_COUNT(manager->topology.groups),
 		   HASH_COUNT(manager->ledger.leases));
-	sd_notify(0, "READY=1");
-	manager_status(manager);
+	notify(manager, "READY=1\n");
 }
 
 static void on_bus_ready(void *userdata)

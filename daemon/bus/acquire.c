@@ -3,7 +3,7 @@
 /*
  * The steps of Acquire, each a function that ends in the next one or in a reply:
  *
- *   begin → judged → [polkit → judged again] → [modules] → claim → claimed
+ *   begin → judged → [polkit → judged again] → [modules → judged again] → claim → claimed
  *
  * Nothing is reserved before claim(). Whatever ends the call frees the struct acquire, and that
  * cancels what is under way.
@@ -37,6 +37,7 @@ struct acquire {
 	struct engine *engine;
 	struct lease *claiming; /* in the engine's hands, its outcome is due */
 	bool lifeline_is_process;
+	bool modules_loaded;
 };
 
 static void acquire_free(void *data)
@@ -91,7 +92,9 @@ static void on_modules(struct modules_load *load, int r, const char *message, vo
 		return;
 	}
 	features_read(&call->manager->host, &call->manager->features);
-	claim(call);
+	/* That took a while, and nothing was reserved meanwhile: look again. */
+	acquire->modules_loaded = true;
+	start_judging(call);
 }
 
 static bool have(struct manager *manager, const char *format, const char *name)
@@ -130,7 +133,8 @@ static void load_modules(struct call *call)
 	int r;
 
 	r = missing_modules(call->manager, judge_decision(acquire->judge), &missing);
-	if (r >= 0 && !missing) {
+	/* What is still missing now is no module: the probe will say so. */
+	if (r >= 0 && (!missing || acquire->modules_loaded)) {
 		claim(call);
 		return;
 	}

@@ -90,7 +90,7 @@ static int read_mode(sd_bus_message *m, struct reader *reader)
 	mode = mode_from_string(s);
 	if (mode < 0)
 		return bus_error_set(reader->error, "BadOption",
-				     "mode \"%s\" is none of auto, cdev, group, node", s);
+				     "mode \"%.64s\" is none of auto, cdev, group, node", s);
 	reader->request->mode = (enum mode)mode;
 	return 0;
 }
@@ -187,7 +187,7 @@ static int add_expect(struct reader *reader, const char *device, const char *ids
 				     "expect names at most %d devices", REQUEST_DEVICES_MAX);
 	if (strlen(ids) != 9 || sscanf(ids, "%4x:%4x%n", &vendor, &product, &end) != 2 || end != 9)
 		return bus_error_set(reader->error, "BadOption",
-				     "expect \"%s\" is not VENDOR:PRODUCT, such as 8086:10d3", ids);
+				     "expect \"%.64s\" is not VENDOR:PRODUCT, such as 8086:10d3", ids);
 	r = device_name(device, false, &name, reader->error);
 	if (r < 0)
 		return r;

@@ -95,40 +95,42 @@ static enum match match_fdinfo(const struct search *search, int process, const c
 }
 
 /*
- * Whether an open file is the node that sysfs has at `directory`. Its path alone says nothing: in a
- * directory, or a mount namespace, of his own anybody can have a file of that name open.
+ * Whether an open file is a node. Its path alone says nothing: in a directory, or a mount
+ * namespace, of his own anybody can have a file of that name open.
  */
-static bool is_node(const struct search *search, int fds, const char *fd, const char *directory)
+static bool is_node(const struct search *search, int fds, const char *fd, const char *node)
 {
-	_cleanup_close_ int dir = attr_open_dir(search->host->sys, directory);
-	struct stat st;
-	dev_t number;
+	_cleanup_close_ int path = vfio_node_path(search->host, node);
+	struct stat a, b;
 
-	return dir >= 0 && attr_read_dev(dir, "dev", &number) == 0 &&
-	       fstatat(fds, fd, &st, 0) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == number;
+	if (path < 0 || fstat(path, &a) < 0 || fstatat(fds, fd, &b, 0) < 0)
+		return false;
+	/* In a container the node of the same device can be another file. */
+	if (S_ISCHR(a.st_mode))
+		return S_ISCHR(b.st_mode) && a.st_rdev == b.st_rdev;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 static enum match match_group(const struct search *search, int fds, const char *fd,
 			      const char *number)
 {
-	char directory[64];
+	char node[32];
 	uint64_t id;
 
 	if (parse_uint(number, UINT32_MAX, &id) < 0)
 		return MATCH_NOT;
-	snprintf(directory, sizeof(directory), "class/vfio/%u", (uint32_t)id);
-	if (!is_node(search, fds, fd, directory))
+	snprintf(node, sizeof(node), "vfio/%u", (uint32_t)id);
+	if (!is_node(search, fds, fd, node))
 		return MATCH_NOT;
 	return lease_has_group(search->lease, (uint32_t)id) ? MATCH_SURELY : MATCH_OTHER;
 }
 
 static enum match match_cdev(const struct search *search, int fds, const char *fd, const char *name)
 {
-	char directory[64];
+	char node[64];
 
-	if (snprintf(directory, sizeof(directory), "class/vfio-dev/%s", name) >=
-		    (int)sizeof(directory) ||
-	    !attr_name_valid(name) || !is_node(search, fds, fd, directory))
+	if (snprintf(node, sizeof(node), "vfio/devices/%s", name) >= (int)sizeof(node) ||
+	    !attr_name_valid(name) || !is_node(search, fds, fd, node))
 		return MATCH_NOT;
 	return strv_contains(search->cdevs, name) ? MATCH_SURELY : MATCH_OTHER;
 }

@@ -423,7 +423,7 @@ START_TEST(odd_messages)
 	}
 	ck_assert_str_eq(call_error(alice, VFIOD_ROOT, "org.freedesktop.DBus.Properties", "Get",
 				    "ss", "org.vfiod1.Nothing", "X"),
-			 "DBus.UnknownInterface");
+			 "DBus.UnknownProperty");
 	ck_assert_int_ge(sd_bus_message_new_signal(alice->bus, &m, VFIOD_ROOT, "org.vfiod1.Manager",
 						   "Acquire"),
 			 0);
