@@ -12,8 +12,10 @@
 #include "daemon/vfio/grant.h"
 #include "policy/decide.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -152,8 +154,15 @@ static int grant_main(int sock, void *userdata)
 		.groups = groups,
 		.devices = devices,
 	};
+	struct pollfd parent = { .fd = sock, .events = POLLRDHUP };
 	size_t n = 0;
 
+	/*
+	 * It ends with the daemon: the next one would not know of it, and take the groups home, and
+	 * give them to somebody else, before this opens what it sends to the owner of now (I5).
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&parent, 1, 0) != 0)
+		return 1;
 	if (!devices)
 		return 1;
 	for (size_t i = 0; i < lease->n_groups && i < REQUEST_GROUPS_MAX; i++)
