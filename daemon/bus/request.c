@@ -187,7 +187,8 @@ static int add_expect(struct reader *reader, const char *device, const char *ids
 				     "expect names at most %d devices", REQUEST_DEVICES_MAX);
 	if (strlen(ids) != 9 || sscanf(ids, "%4x:%4x%n", &vendor, &product, &end) != 2 || end != 9)
 		return bus_error_set(reader->error, "BadOption",
-				     "expect \"%.64s\" is not VENDOR:PRODUCT, such as 8086:10d3", ids);
+				     "expect \"%.64s\" is not VENDOR:PRODUCT, such as 8086:10d3",
+				     ids);
 	r = device_name(device, false, &name, reader->error);
 	if (r < 0)
 		return r;
