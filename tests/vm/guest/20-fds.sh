@@ -91,5 +91,18 @@ tells "node: close it" alice close-all
 tells "node: release" alice release "$path"
 check "node: home again" within 20 at_home "$nic" e1000e
 dismiss alice
+
+# The example program of libvfiod, in each mode that hands out fds.
+example() {
+	local name=$1 out
+	shift
+	out=$(as alice "$bin/example-vmm" "$@" "$nic" 2>&1) || out+=" (status $?)"
+	like "example: $name: it reads the NIC's ids" "$out" '8086:10d3'
+	unlike "example: $name: it says that all went well" "$out" '\(status'
+	check "example: $name: home again" within 20 at_home "$nic" e1000e
+}
+example auto
+example group --mode=group
+example device-fds --mode=group --device-fds
 no_policy
 end
