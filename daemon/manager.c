@@ -37,8 +37,17 @@ static void on_lease_removed(struct lease *lease, void *userdata)
 	manager_status(manager);
 }
 
+static void on_fenced(struct lease *lease, const char *device, const char *outcome, void *userdata)
+{
+	struct manager *manager = userdata;
+	const struct lease_device *d = lease_device(lease, device);
+
+	bus_device_fenced(manager->bus, device, d ? d->group : ID_UNKNOWN, outcome);
+}
+
 static const struct engine_ops engine_ops = {
 	.changed = on_lease_changed,
+	.fenced = on_fenced,
 	.removed = on_lease_removed,
 };
 
@@ -125,6 +134,7 @@ static int recover(struct manager *manager)
 	r = engine_recover(&manager->engine);
 	if (r < 0)
 		return r;
+	engine_fence_strangers(&manager->engine);
 	adopt_lifelines(manager);
 	r = node_strip_all(&manager->host, acl_explained, manager);
 	if (r < 0)

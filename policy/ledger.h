@@ -52,6 +52,7 @@ struct lease_device {
 
 	/* What the lease wants of it. */
 	char *target_driver; /* VFIO driver to be bound; NULL: no driver (override "none") */
+	bool gone;           /* removed from the host meanwhile; not journaled */
 	bool left;           /* stays as it is: on a driver that the kernel does not count */
 
 	char *error; /* why it is not home, while the lease is failed; or NULL */

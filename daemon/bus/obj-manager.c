@@ -247,6 +247,8 @@ static const sd_bus_vtable vtable[] = {
 	PROPERTY("PolicySerial", "t", PROPERTY_CHANGES),
 	PROPERTY("Draining", "b", PROPERTY_CHANGES),
 	PROPERTY("Limits", "a{sv}", PROPERTY_CHANGES),
+	SD_BUS_SIGNAL_WITH_ARGS("DeviceFenced",
+				SD_BUS_ARGS("o", device, "o", group, "s", outcome), 0),
 	SD_BUS_VTABLE_END,
 };
 

@@ -4,6 +4,7 @@
 
 #include "daemon/lease/engine.h"
 
+#include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -34,6 +35,8 @@ int engine_init(struct engine *engine, sd_event *event, const struct host *host,
 		struct topology *topology, struct ledger *ledger, const char *journal_path,
 		const struct engine_ops *ops, void *userdata)
 {
+	int r;
+
 	*engine = (struct engine){
 		.event = event,
 		.host = host,
@@ -43,13 +46,20 @@ int engine_init(struct engine *engine, sd_event *event, const struct host *host,
 		.userdata = userdata,
 	};
 	handoffs_init(&engine->handoffs, event, host);
-	return journal_open(&engine->journal, journal_path);
+	r = journal_open(&engine->journal, journal_path);
+	if (r < 0)
+		return r;
+	engine->fences = calloc(1, sizeof(*engine->fences));
+	return engine->fences ? fences_init(engine->fences, engine) : -ENOMEM;
 }
 
 void engine_done(struct engine *engine)
 {
 	struct clean_device *clean, *next;
 
+	if (engine->fences)
+		fences_done(engine->fences);
+	free(engine->fences);
 	handoffs_done(&engine->handoffs);
 	HASH_FOREACH(lease, engine->ledger->leases)
 		run_free(lease_run(lease));
@@ -218,4 +228,74 @@ bool clean_lease(const struct engine *engine, const struct lease *lease)
 			return false;
 	}
 	return lease->mode != MODE_NODE;
+}
+
+/* ---- what comes and goes */
+
+/* Whoever is on the way home has no fd out any more: the host may have what comes. */
+static bool must_fence(const struct lease *lease)
+{
+	return lease && (lease->state == LEASE_PREPARING || lease->state == LEASE_LEASED ||
+			 lease->state == LEASE_DRAINING);
+}
+
+void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
+{
+	struct lease *lease = ledger_group(engine->ledger, group);
+	const struct lease_device *d;
+
+	if (!must_fence(lease))
+		return;
+	/* One of the lease's own: a synthetic event, or our own worker binding it. */
+	d = lease_device(lease, device);
+	if (d && !d->gone)
+		return;
+	fence_device(engine->fences, lease, device, group, usec);
+}
+
+void engine_device_went(struct engine *engine, const char *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device);
+	struct lease_device *d = lease ? lease_device(lease, device) : NULL;
+
+	if (!d)
+		return;
+	d->gone = true;
+	engine->ops->changed(lease, engine->userdata);
+}
+
+/* What the topology has of a fenced device goes into the lease's entry. */
+void engine_know_fenced(struct engine *engine, const struct device *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device->name);
+	struct lease_device *d = lease ? lease_device(lease, device->name) : NULL;
+
+	if (!d || d->state != DEVICE_FENCED)
+		return;
+	d->identity = device->identity;
+	d->vendor = device->vendor;
+	d->product = device->product;
+	d->subvendor = device->subvendor;
+	d->subproduct = device->subproduct;
+	d->group = device->group_id;
+	d->bridge = device->bridge;
+	free_and_strdup(&d->syspath, device->syspath);
+}
+
+void engine_fence_strangers(struct engine *engine)
+{
+	HASH_FOREACH (lease, engine->ledger->leases)
+		for (size_t i = 0; i < lease->n_devices; i++) {
+			struct lease_device *d = &lease->devices[i];
+			const struct device *now = topology_device(engine->topology, d->name);
+
+			if (!now || (d->identity && now->identity != d->identity))
+				d->gone = true;
+		}
+	HASH_FOREACH (device, engine->topology->devices) {
+		if (device->group_id == ID_UNKNOWN || !streq(device->subsystem, "pci"))
+			continue;
+		engine_device_came(engine, device->name, device->group_id, 0);
+		engine_know_fenced(engine, device);
+	}
 }

@@ -8,6 +8,7 @@
  *
  *   claim.c     preparing → leased, and the way back
  *   release.c   draining → restoring → home or failed
+ *   fence.c     what comes to a leased group
  *   watch.c     lifelines, and who holds a draining lease
  *   recover.c   what the journals say at start
  */
@@ -31,6 +32,9 @@ void failure_set(struct failure *failure, const char *error, const char *format,
 struct engine_ops {
 	/* State, holders or devices of the lease changed, or it is new. */
 	void (*changed)(struct lease *lease, void *userdata);
+	/* A device that came to a group of the lease is shut off; how: see fence.c. */
+	void (*fenced)(struct lease *lease, const char *device, const char *outcome,
+		       void *userdata);
 	/* Its last group is home; the lease is freed after this. */
 	void (*removed)(struct lease *lease, void *userdata);
 };
@@ -53,6 +57,7 @@ struct engine {
 	struct journal journal;
 	struct handoffs handoffs;
 	struct clean_device *clean;
+	struct fences *fences;
 	const struct engine_ops *ops;
 	void *userdata;
 };
@@ -98,6 +103,19 @@ int engine_recover(struct engine *engine);
  * A lifeline from the service manager's fd store for a recovered lease. Takes the fd.
  */
 int engine_adopt_lifeline(struct engine *engine, struct lease *lease, int fd);
+
+/*
+ * A device appeared in a group, or was bound there: shuts it off if the group is not the host's and
+ * the device not the lease's. The first thing to be done on the kernel's uevent; usec: when that was
+ * read, CLOCK_MONOTONIC.
+ */
+void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec);
+/* The kernel removed a device: what comes to its name is another one. */
+void engine_device_went(struct engine *engine, const char *device);
+/* What was read of a device since: the entry of a fenced one gets it, so that it can be let go. */
+void engine_know_fenced(struct engine *engine, const struct device *device);
+/* The same from the topology, after events were lost and at start. */
+void engine_fence_strangers(struct engine *engine);
 
 /* Whether a lifeline of the lease is watched. */
 bool lease_has_live_lifeline(const struct lease *lease);

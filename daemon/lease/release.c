@@ -5,6 +5,7 @@
  * returned (I5): the kernel finishes one only when the device's last fd is gone.
  */
 
+#include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -125,6 +126,20 @@ static void on_drain_report(const struct step *step, const struct step_report *r
 	run_log_step(run, step, report);
 }
 
+static void go_on_to_restoring(struct lease_run *run)
+{
+	/* A device that came meanwhile is being shut off; it is let go with the others. */
+	if (fences_busy(run->engine->fences, run->lease)) {
+		run->after_fences = RESTORE_AFTER_FENCES;
+		return;
+	}
+	watch_holders_stop(run);
+	lease_clear_holders(run->lease);
+	if (run->lease->state == LEASE_DRAINING)
+		run_force_state(run, LEASE_RESTORING);
+	release_restore(run);
+}
+
 static void on_drain_done(int result, void *userdata)
 {
 	struct lease_run *run = userdata;
@@ -135,11 +150,7 @@ static void on_drain_done(int result, void *userdata)
 		retry_drain_later(run);
 		return;
 	}
-	watch_holders_stop(run);
-	lease_clear_holders(run->lease);
-	if (run->lease->state == LEASE_DRAINING)
-		run_force_state(run, LEASE_RESTORING);
-	release_restore(run);
+	go_on_to_restoring(run);
 }
 
 static const struct worker_ops drain_worker_ops = {
@@ -154,6 +165,12 @@ static void on_handoffs_gone(void *userdata)
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	int r;
 
+	/* Two writers of one device's override would leave it to chance which is last. */
+	fences_stop(run->engine->fences, run->lease);
+	if (fences_busy(run->engine->fences, run->lease)) {
+		run->after_fences = DRAIN_AFTER_FENCES;
+		return;
+	}
 	r = plan_drain(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &drain_worker_ops);
@@ -163,6 +180,19 @@ static void on_handoffs_gone(void *userdata)
 	}
 	log_error("lease %s: cannot start draining: %s", run->lease->id, strerror(-r));
 	retry_drain_later(run);
+}
+
+void release_fence_over(struct lease_run *run)
+{
+	int after = run ? (int)run->after_fences : FENCES_DONE;
+
+	if (after == FENCES_DONE || fences_busy(run->engine->fences, run->lease))
+		return;
+	run->after_fences = FENCES_DONE;
+	if (after == DRAIN_AFTER_FENCES)
+		on_handoffs_gone(run);
+	else
+		go_on_to_restoring(run);
 }
 
 /*

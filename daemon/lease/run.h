@@ -28,6 +28,7 @@ struct lease_run {
 	bool lifeline_over;
 
 	/* draining */
+	enum { FENCES_DONE, DRAIN_AFTER_FENCES, RESTORE_AFTER_FENCES } after_fences;
 	sd_event_source *retry_timer;
 	sd_event_source *holders_timer;
 	struct child *holders_child;
@@ -56,6 +57,8 @@ void run_log_step(const struct lease_run *run, const struct step *step,
 
 /* Draining (again): unbinds everything, then goes on to restoring. */
 void release_drain(struct lease_run *run);
+/* A fence of the lease has ended: what waited for it goes on. run may be NULL. */
+void release_fence_over(struct lease_run *run);
 /* Restoring (again); the state is restoring already. */
 void release_restore(struct lease_run *run);
 /* The claim failed: everything goes back. The state is preparing. */
