@@ -92,7 +92,6 @@ struct lease {
 	uid_t acquirer;       /* uid of the connection */
 	char *unit;           /* system unit of the acquirer; NULL: none or not known */
 	bool has_lifeline;
-	bool acl_granted;     /* node mode: the owner is in the nodes' ACLs */
 	char *end_reason;     /* why it ended, from draining on; or NULL */
 	struct lease_holder *holders; /* while draining: who still has fds, as far as known */
 	size_t n_holders;

@@ -71,7 +71,7 @@ static const struct field lease_fields[] = {
 	F(struct lease, since_usec, U64),    F(struct lease, connection, TEXT),
 	F(struct lease, bus_id, TEXT),	     F(struct lease, acquirer, U32),
 	F(struct lease, unit, TEXT),	     F(struct lease, has_lifeline, BOOL),
-	F(struct lease, acl_granted, BOOL),  F(struct lease, end_reason, TEXT),
+	F(struct lease, end_reason, TEXT),
 };
 
 static const struct field device_fields[] = {

@@ -140,13 +140,10 @@ static void settle(struct builder *b, const struct lease_device *d)
 
 static void open_nodes(struct builder *b, const struct lease *lease, const struct item *items)
 {
-	/* Entries of the owner that are right already, while it is leased. */
-	uid_t uid = lease->acl_granted ? lease->owner : (uid_t)-1;
-
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (!items[i].device->left && items[i].device->target_driver)
 			add(b, items[i].device,
-			    (struct step){ .kind = STEP_NODE_CLEAN, .uid = uid });
+			    (struct step){ .kind = STEP_NODE_CLEAN, .uid = (uid_t)-1 });
 	if (lease->mode != MODE_NODE)
 		return;
 	for (size_t i = 0; i < lease->n_devices; i++)

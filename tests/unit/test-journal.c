@@ -74,7 +74,7 @@ static struct lease *full_lease(void)
 	set(&l->bus_id, "f00f");
 	l->acquirer = 1001;
 	set(&l->unit, "vm-1.service");
-	l->has_lifeline = l->acl_granted = true;
+	l->has_lifeline = true;
 	set(&l->end_reason, "revoked: maintenance");
 
 	d = lease_add_device(l, "0000:03:00.0");
@@ -157,7 +157,6 @@ static void assert_same(const struct lease *a, const struct lease *b)
 	assert_same_number(a, b, acquirer);
 	assert_same_string(a, b, unit);
 	assert_same_number(a, b, has_lifeline);
-	assert_same_number(a, b, acl_granted);
 	assert_same_string(a, b, end_reason);
 	assert_same_number(a, b, n_holders);
 	for (size_t i = 0; i < a->n_holders; i++) {
