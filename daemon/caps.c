@@ -19,6 +19,8 @@ const struct cap_use caps_table[] = {
 	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
 	  "enters /proc/PID/fd of other users, to see which host nodes are open and who still has "
 	  "a device" },
+	{ CAP_KILL, "CAP_KILL",
+	  "ends the process that holds a revoked lease, where the policy says so" },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
 	  "reads the links in /proc/PID/fd of other users, for the same two questions" },
 	{ CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",

@@ -165,6 +165,8 @@ static void fence_first(struct manager *manager, const struct uevent *event)
 		return;
 	if (streq(event->action, "remove")) {
 		engine_device_went(&manager->engine, event->name);
+	} else if (streq(event->action, "unbind")) {
+		engine_device_unbound(&manager->engine, event->name);
 	} else if (streq(event->action, "add") || streq(event->action, "bind")) {
 		group = read_group(manager, event->name);
 		if (group != ID_UNKNOWN)

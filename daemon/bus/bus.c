@@ -319,6 +319,11 @@ void bus_lease_ended(struct bus *bus, const struct lease *lease)
 		log_warning("lease %s: Ended: %s", lease->id, strerror(-r));
 }
 
+void bus_flush(struct bus *bus)
+{
+	announce_flush(bus->announcer);
+}
+
 void bus_device_fenced(struct bus *bus, const char *device, uint32_t group, const char *outcome)
 {
 	_cleanup_free_ char *path = bus ? device_path(bus->manager, device) : NULL;

@@ -4,6 +4,7 @@
 
 #include "daemon/lease/engine.h"
 
+#include "daemon/lease/fence-guard.h"
 #include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
@@ -78,6 +79,7 @@ struct lease_run *run_new(struct engine *engine, struct lease *lease)
 	run->lease = lease;
 	run->lock = -EBADF;
 	run->lifeline = -EBADF;
+	run->kill_fd = -EBADF;
 	lease->data = run;
 	return run;
 }
@@ -87,11 +89,20 @@ struct lease_run *run_free(struct lease_run *run)
 	if (!run)
 		return NULL;
 	run->lease->data = NULL;
+	run->guard = guard_free(run->guard);
 	watch_holders_stop(run);
 	handoffs_forget(&run->engine->handoffs, run->lease);
 	worker_free(run->worker);
 	sd_event_source_disable_unref(run->retry_timer);
 	sd_event_source_disable_unref(run->lifeline_source);
+	sd_event_source_disable_unref(run->barrier_source);
+	sd_event_source_disable_unref(run->barrier_timer);
+	sd_event_source_disable_unref(run->park_timer);
+	sd_event_source_disable_unref(run->revoke_timer);
+	if (run->vouch)
+		run->vouch_free(run->vouch);
+	growth_done(run, &(struct failure){ .error = "NoSuchLease" });
+	fd_close(run->kill_fd);
 	fd_close(run->lifeline);
 	fd_close(run->lock);
 	failure_done(&run->failure);
@@ -101,6 +112,7 @@ struct lease_run *run_free(struct lease_run *run)
 
 void run_changed(struct lease_run *run)
 {
+	guard_follow(run);
 	run->engine->ops->changed(run->lease, run->engine->userdata);
 }
 
@@ -246,8 +258,12 @@ void engine_device_came(struct engine *engine, const char *device, uint32_t grou
 
 	if (!must_fence(lease))
 		return;
-	/* One of the lease's own: a synthetic event, or our own worker binding it. */
+	/* One of the lease's own: a synthetic event, our own worker binding it, or somebody else. */
 	d = lease_device(lease, device);
+	if (d && !d->gone && d->state == DEVICE_FENCED)
+		fence_if_bound(engine->fences, lease, device, group, usec);
+	else if (d && !d->gone)
+		guard_device_event(lease_run(lease), device);
 	if (d && !d->gone)
 		return;
 	fence_device(engine->fences, lease, device, group, usec);
@@ -261,7 +277,17 @@ void engine_device_went(struct engine *engine, const char *device)
 	if (!d)
 		return;
 	d->gone = true;
+	fences_device_went(engine->fences, device);
+	guard_device_went(lease_run(lease));
 	engine->ops->changed(lease, engine->userdata);
+}
+
+void engine_device_unbound(struct engine *engine, const char *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device);
+
+	if (lease)
+		guard_device_event(lease_run(lease), device);
 }
 
 /* What the topology has of a fenced device goes into the lease's entry. */
@@ -298,4 +324,6 @@ void engine_fence_strangers(struct engine *engine)
 		engine_device_came(engine, device->name, device->group_id, 0);
 		engine_know_fenced(engine, device);
 	}
+	HASH_FOREACH (lease, engine->ledger->leases)
+		guard_look(lease_run(lease));
 }

@@ -8,7 +8,11 @@
  *
  *   claim.c     preparing → leased, and the way back
  *   release.c   draining → restoring → home or failed
+ *   grow.c      more devices for a lease that is leased
+ *   shrink.c    fewer of them
+ *   revoke.c    the ladder that ends a lease against its owner's will
  *   fence.c     what comes to a leased group
+ *   fence-guard.c  what others do to a leased device behind the daemon
  *   watch.c     lifelines, and who holds a draining lease
  *   recover.c   what the journals say at start
  */
@@ -35,6 +39,14 @@ struct engine_ops {
 	/* A device that came to a group of the lease is shut off; how: see fence.c. */
 	void (*fenced)(struct lease *lease, const char *device, const char *outcome,
 		       void *userdata);
+	/* Its owner is to be told of a revocation (lease->revoke_deadline_usec, revoke_reason). */
+	void (*revoke_requested)(struct lease *lease, void *userdata);
+	/*
+	 * Has the bus asked whose process the lease's connection is; engine_vouched() comes later.
+	 * *query is freed by *query_free when nobody waits any more. -errno: it cannot be asked.
+	 */
+	int (*vouch)(struct lease *lease, void **query, void (**query_free)(void *query),
+		     void *userdata);
 	/* Its last group is home; the lease is freed after this. */
 	void (*removed)(struct lease *lease, void *userdata);
 };
@@ -58,6 +70,7 @@ struct engine {
 	struct handoffs handoffs;
 	struct clean_device *clean;
 	struct fences *fences;
+	bool blind; /* a journal cannot be read: which groups are owned is not known */
 	const struct engine_ops *ops;
 	void *userdata;
 };
@@ -96,13 +109,18 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 /* Tries again what failed. -EINVAL: the lease is not failed. */
 int engine_restore(struct engine *engine, struct lease *lease);
 
-/* Reads the journals and takes every lease up where it was. Call once, after the first scan. */
+/*
+ * Reads the journals and takes every lease up where it was. Call once, after the first scan. A
+ * journal that cannot be understood blocks the groups that its text names: they become a lease of
+ * root's, which ends by Release alone. If it names none, engine->blind is set.
+ */
 int engine_recover(struct engine *engine);
 
 /*
- * A lifeline from the service manager's fd store for a recovered lease. Takes the fd.
+ * What the service manager's fd store has under a name, "lease-ID". Takes the fd. Removes from the
+ * store what no lease explains.
  */
-int engine_adopt_lifeline(struct engine *engine, struct lease *lease, int fd);
+void engine_adopt_lifeline(struct engine *engine, const char *name, int fd);
 
 /*
  * A device appeared in a group, or was bound there: shuts it off if the group is not the host's and
@@ -110,6 +128,8 @@ int engine_adopt_lifeline(struct engine *engine, struct lease *lease, int fd);
  * read, CLOCK_MONOTONIC.
  */
 void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec);
+/* A device has lost its driver, maybe by somebody else's doing. */
+void engine_device_unbound(struct engine *engine, const char *device);
 /* The kernel removed a device: what comes to its name is another one. */
 void engine_device_went(struct engine *engine, const char *device);
 /* What was read of a device since: the entry of a fenced one gets it, so that it can be let go. */

@@ -4,6 +4,8 @@
 
 #include "daemon/lease/fence.h"
 
+#include "daemon/fault.h"
+#include "daemon/lease/fence-guard.h"
 #include "daemon/lease/run.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/write.h"
@@ -21,25 +23,43 @@ struct fence {
 	struct fences *fences;
 	struct fence *next;
 	struct child *child; /* NULL: waits for its timer */
-	sd_event_source *again;
+	sd_event_source *timer;
 	struct lease *lease;
 	char device[NAME_MAX_];
 	uint64_t usec;
 	char evicted[NAME_MAX_]; /* the host driver that had won; "" for none */
+	uint64_t took; /* from the event until it was seen without a driver */
 	bool failed;
 	bool gone;
+	bool again; /* bound while its process was at work: maybe after that had looked */
+	bool stale; /* the device has gone meanwhile: what it says is of no interest */
 	char why[256];
 };
 
-/* ---- the child: waits for a name, then does four steps */
+/*
+ * ---- the child: waits for a name, then does these steps
+ *
+ * The probe finds no driver of that name, but takes the device lock: a driver's probe that was under
+ * way when the override was written is over then, and the driver, if it won, is seen.
+ */
 
-enum { FENCE_OVERRIDE, FENCE_UNBIND, FENCE_VERIFY, FENCE_QUIET, FENCE_STEPS };
+enum {
+	FENCE_OVERRIDE,
+	FENCE_UNBIND,
+	FENCE_LOCK,
+	FENCE_UNBIND_LATE,
+	FENCE_VERIFY,
+	FENCE_QUIET,
+	FENCE_STEPS
+};
 
 static void fill_plan(struct lease_device *device, struct step steps[FENCE_STEPS])
 {
 	static const enum step_kind kinds[FENCE_STEPS] = {
 		[FENCE_OVERRIDE] = STEP_OVERRIDE,
 		[FENCE_UNBIND] = STEP_UNBIND,
+		[FENCE_LOCK] = STEP_PROBE,
+		[FENCE_UNBIND_LATE] = STEP_UNBIND,
 		[FENCE_VERIFY] = STEP_VERIFY,
 		[FENCE_QUIET] = STEP_QUIET,
 	};
@@ -54,13 +74,29 @@ static void fill_plan(struct lease_device *device, struct step steps[FENCE_STEPS
 		};
 }
 
+/*
+ * A bridge on no driver masters no bus for itself, and is to forward again what is granted behind it
+ * later.
+ */
+static bool is_bridge(const struct host *host, const char *name)
+{
+	char path[NAME_MAX_ + 32];
+	uint32_t class_code = 0;
+	_cleanup_close_ int dir = -EBADF;
+
+	snprintf(path, sizeof(path), "bus/pci/devices/%s", name);
+	dir = attr_open_dir(host->sys, path);
+	return dir >= 0 && attr_read_hex(dir, "class", 24, &class_code) == 0 &&
+	       class_code >> 8 == 0x0604;
+}
+
 static int fence_main(int sock, void *userdata)
 {
 	struct fence *fence = userdata;
 	char name[NAME_MAX_] = "";
 	struct lease_device device = { .name = name };
 	struct step steps[FENCE_STEPS];
-	const struct plan plan = { .steps = steps, .n = FENCE_STEPS };
+	struct plan plan = { .steps = steps, .n = FENCE_STEPS };
 	const struct step_context context = {
 		.host = fence->fences->engine->host,
 		.subsystem = "pci",
@@ -72,6 +108,8 @@ static int fence_main(int sock, void *userdata)
 	if (k <= 0)
 		return 0;
 	fill_plan(&device, steps);
+	if (is_bridge(context.host, name))
+		plan.n = FENCE_QUIET;
 	r = steps_run(&context, &plan, sock);
 	return r < 0 ? 2 : r;
 }
@@ -81,7 +119,7 @@ static int fence_main(int sock, void *userdata)
 static void fence_free(struct fence *fence)
 {
 	child_free(fence->child);
-	sd_event_source_disable_unref(fence->again);
+	sd_event_source_disable_unref(fence->timer);
 	free(fence);
 }
 
@@ -95,6 +133,14 @@ static void unlink_fence(struct fence *fence)
 		*p = fence->next;
 }
 
+static uint64_t now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 static void on_message(struct child *child, const void *data, size_t size, void *userdata)
 {
 	struct fence *fence = userdata;
@@ -105,8 +151,11 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	memcpy(&report, data, sizeof(report));
 	report.driver[sizeof(report.driver) - 1] = 0;
 	report.text[sizeof(report.text) - 1] = 0;
-	if (report.index == FENCE_UNBIND && report.event == STEP_DONE)
+	if ((report.index == FENCE_UNBIND || report.index == FENCE_UNBIND_LATE) &&
+	    report.event == STEP_DONE && report.driver[0])
 		snprintf(fence->evicted, sizeof(fence->evicted), "%s", report.driver);
+	if (report.index == FENCE_VERIFY && report.event == STEP_DONE)
+		fence->took = now_usec() - fence->usec;
 	if (report.event == STEP_SKIPPED && report.error == ENOENT)
 		fence->gone = true;
 	if (report.event == STEP_FAILED) {
@@ -115,25 +164,22 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	}
 }
 
-static uint64_t elapsed(const struct fence *fence)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - fence->usec;
-}
-
 /*
  * Which fence held. That the kernel refused the host driver, because the group's DMA ownership was
- * taken, cannot be told from a driver that did not come yet, except by the kernel's log: both are
- * "fenced-unbound".
+ * taken, shows nowhere but in the kernel's log; it is known where the daemon itself has taken it, for
+ * what it handed out. A refusal because of the VMM's own attach is "fenced-unbound", as is a driver
+ * that did not come yet.
  */
 static const char *outcome(const struct fence *fence)
 {
+	const struct lease *lease = fence->lease;
 	char text[8];
 
 	if (fence->evicted[0])
 		return "evicted";
+	if (lease->mode == MODE_GROUP && lease->attach && lease->state == LEASE_LEASED &&
+	    lease_run(lease)->handed_over)
+		return "refused-by-kernel";
 	if (attr_read(fence->fences->engine->host->sys, "bus/pci/drivers_autoprobe", text,
 		      sizeof(text)) == 0 &&
 	    streq(text, "0"))
@@ -145,7 +191,7 @@ static void report_fenced(struct fence *fence)
 {
 	struct engine *engine = fence->fences->engine;
 	const char *result = outcome(fence);
-	uint64_t usec = elapsed(fence);
+	uint64_t usec = fence->took;
 	int r;
 
 	log_record(MESSAGE_FENCED, LOG_NOTICE,
@@ -155,20 +201,51 @@ static void report_fenced(struct fence *fence)
 			      { FIELD_USEC, LOG_NUMBER(usec) }),
 		   "%s came to a group of lease %s and is shut off (%s, %llu us after its event)",
 		   fence->device, fence->lease->id, result, (unsigned long long)usec);
+	fault_point(FENCE_DONE);
 	r = journal_write(&engine->journal, fence->lease);
 	if (r < 0)
 		log_error("journal of lease %s: %s", fence->lease->id, strerror(-r));
+	fault_point(FENCE_JOURNALED);
 	engine->ops->fenced(fence->lease, fence->device, result, engine->userdata);
 	run_changed(lease_run(fence->lease));
 }
 
 static void try_again_later(struct fence *fence);
+static void start_again(struct fence *fence);
+
+static bool has_driver(const struct fence *fence)
+{
+	_cleanup_free_ char *driver = NULL;
+
+	return sysfs_get_driver(fence->fences->engine->host, "pci", fence->device, &driver) == 0 &&
+	       driver;
+}
+
+/*
+ * What came and went again leaves nothing behind: a slot that is plugged ten thousand times does not
+ * make ten thousand entries.
+ */
+static void forget_gone(const struct fence *fence)
+{
+	struct lease *lease = fence->lease;
+	const struct lease_device *d = lease_device(lease, fence->device);
+
+	if (!d || !d->gone || d->state != DEVICE_FENCED || lease->state != LEASE_LEASED ||
+	    lease_run(lease)->worker || fences_busy_with(fence->fences, fence->device))
+		return;
+	lease_remove_device(lease, fence->device);
+	if (journal_write(&fence->fences->engine->journal, lease) < 0)
+		log_error("journal of lease %s cannot be written", lease->id);
+	run_changed(lease_run(lease));
+}
 
 static void on_exited(struct child *child, int status, void *userdata)
 {
 	struct fence *fence = userdata;
 	struct lease *lease = fence->lease;
-	bool ending = lease && lease->state != LEASE_PREPARING && lease->state != LEASE_LEASED;
+	/* While it drains, too, no host driver may have what comes. */
+	bool ending = lease &&
+		      (lease->state == LEASE_RESTORING || lease->state == LEASE_FAILED);
 
 	fence->child = child_free(fence->child);
 	if (!lease) {
@@ -178,13 +255,20 @@ static void on_exited(struct child *child, int status, void *userdata)
 		fence_free(fence);
 		return;
 	}
-	if ((fence->failed || status != 0) && !fence->gone && !ending) {
+	if ((fence->failed || status != 0) && !fence->gone && !fence->stale && !ending) {
+		if (!fence->why[0])
+			snprintf(fence->why, sizeof(fence->why), "its process has died");
 		try_again_later(fence);
 		return;
 	}
-	if (!fence->failed && !fence->gone && status == 0)
+	if (fence->again && !fence->gone && !fence->stale && !ending && has_driver(fence)) {
+		start_again(fence);
+		return;
+	}
+	if (!fence->failed && !fence->gone && !fence->stale && status == 0)
 		report_fenced(fence);
 	unlink_fence(fence);
+	forget_gone(fence);
 	fence_free(fence);
 	release_fence_over(lease_run(lease));
 }
@@ -219,18 +303,24 @@ static struct fence *fence_new(struct fences *fences)
 	return fence;
 }
 
-static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+static void start_again(struct fence *fence)
 {
-	struct fence *fence = userdata;
 	int r;
 
-	fence->again = sd_event_source_disable_unref(fence->again);
-	fence->failed = false;
+	fence->failed = fence->again = false;
 	r = start_child(fence);
 	if (r >= 0)
 		r = child_send(fence->child, fence->device, strlen(fence->device));
 	if (r < 0)
 		try_again_later(fence);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct fence *fence = userdata;
+
+	fence->timer = sd_event_source_disable_unref(fence->timer);
+	start_again(fence);
 	return 0;
 }
 
@@ -242,8 +332,8 @@ static void try_again_later(struct fence *fence)
 		  "nothing of the group is handed out meanwhile",
 		  fence->device, fence->lease->id, fence->why);
 	fence->child = child_free(fence->child);
-	r = sd_event_add_time_relative(fence->fences->engine->event, &fence->again,
-				       CLOCK_MONOTONIC, AGAIN_USEC, 0, on_again, fence);
+	r = sd_event_add_time_relative(fence->fences->engine->event, &fence->timer,
+				       CLOCK_MONOTONIC, AGAIN_USEC, 0, on_timer, fence);
 	if (r < 0)
 		log_error("no timer for the fence of %s: %s", fence->device, strerror(-r));
 }
@@ -278,8 +368,10 @@ void fence_device(struct fences *fences, struct lease *lease, const char *device
 	struct fence *fence;
 
 	for (fence = fences->list; fence; fence = fence->next)
-		if (fence->lease == lease && streq(fence->device, device))
+		if (fence->lease == lease && streq(fence->device, device) && !fence->stale) {
+			fence->again = true;
 			return;
+		}
 	fence = fences->spare ? fences->spare : fence_new(fences);
 	fences->spare = NULL;
 	if (!fence || strlen(device) >= sizeof(fence->device)) {
@@ -289,6 +381,7 @@ void fence_device(struct fences *fences, struct lease *lease, const char *device
 	}
 	strcpy(fence->device, device);
 	fence->lease = lease;
+	fence->took = 0;
 	fence->usec = usec;
 	fence->next = fences->list;
 	fences->list = fence;
@@ -296,17 +389,54 @@ void fence_device(struct fences *fences, struct lease *lease, const char *device
 		snprintf(fence->why, sizeof(fence->why), "its process has died");
 		try_again_later(fence);
 	}
+	fault_point(FENCE_ASKED);
 	/* The device is being shut off; now there is time for the rest. */
 	fences->spare = fence_new(fences);
 	if (enter(lease, device, group) < 0)
 		log_error("lease %s: no memory for %s", lease->id, device);
+	fault_point(FENCE_ENTERED);
 	run_changed(lease_run(lease));
+}
+
+void fence_if_bound(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
+		    uint64_t usec)
+{
+	_cleanup_free_ char *driver = NULL;
+
+	if (fences_busy_with(fences, device) ||
+	    (sysfs_get_driver(fences->engine->host, "pci", device, &driver) == 0 && driver))
+		fence_device(fences, lease, device, group, usec);
+}
+
+void fences_device_went(struct fences *fences, const char *device)
+{
+	for (struct fence *f = fences->list, *next; f; f = next) {
+		next = f->next;
+		if (!streq(f->device, device))
+			continue;
+		/* Its process is let come to its end: it may be in the middle of a write. */
+		f->stale = true;
+		if (f->child)
+			continue;
+		unlink_fence(f);
+		forget_gone(f);
+		release_fence_over(lease_run(f->lease));
+		fence_free(f);
+	}
 }
 
 bool fences_busy(const struct fences *fences, const struct lease *lease)
 {
 	for (const struct fence *f = fences->list; f; f = f->next)
 		if (f->lease == lease)
+			return true;
+	return guard_busy(lease_run(lease));
+}
+
+bool fences_busy_with(const struct fences *fences, const char *device)
+{
+	for (const struct fence *f = fences->list; f; f = f->next)
+		if (streq(f->device, device))
 			return true;
 	return false;
 }

@@ -29,7 +29,18 @@ void fences_done(struct fences *fences);
 void fence_device(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
 		  uint64_t usec);
 
-/* Whether a fence of the lease is at work. */
+/* The same for one that is fenced already, if somebody has bound it again. */
+void fence_if_bound(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
+		    uint64_t usec);
+/*
+ * The device was removed: a fence of it that is still at work counts for nothing, and what comes to
+ * the address next gets one of its own.
+ */
+void fences_device_went(struct fences *fences, const char *device);
+
+/* Whether a fence or the guard of the lease is at work: something may still write to its devices. */
 bool fences_busy(const struct fences *fences, const struct lease *lease);
+/* Whether a fence is at work on a device of this name. */
+bool fences_busy_with(const struct fences *fences, const char *device);
 /* No further tries for the lease: it is going home. */
 void fences_stop(struct fences *fences, const struct lease *lease);

@@ -5,6 +5,8 @@
  * returned (I5): the kernel finishes one only when the device's last fd is gone.
  */
 
+#include "daemon/fault.h"
+#include "daemon/lease/fence-guard.h"
 #include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
@@ -35,6 +37,7 @@ static void go_home(struct lease_run *run)
 	r = journal_remove(&engine->journal, lease->id);
 	if (r < 0)
 		log_error("journal of lease %s cannot be removed: %s", lease->id, strerror(-r));
+	fault_point(HOME_FORGOTTEN);
 	log_record(MESSAGE_HOME, LOG_INFO,
 		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
 		   "Lease %s: every device is home", lease->id);
@@ -44,6 +47,7 @@ static void go_home(struct lease_run *run)
 	engine->ops->removed(lease, engine->userdata);
 	run_free(run);
 	lease_free(lease);
+	fault_point(HOME_TOLD);
 }
 
 /* ---- restoring */
@@ -81,6 +85,7 @@ static void on_restore_done(int result, void *userdata)
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
+	fault_point(RESTORE_DONE);
 	if (result == 0 && !run->worker_bad) {
 		go_home(run);
 		return;
@@ -107,6 +112,7 @@ void release_restore(struct lease_run *run)
 	r = plan_restore(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &restore_worker_ops);
+	fault_point(RESTORE_STARTED);
 	if (r >= 0)
 		return;
 	log_error("lease %s: cannot start restoring: %s", run->lease->id, strerror(-r));
@@ -128,7 +134,11 @@ static void on_drain_report(const struct step *step, const struct step_report *r
 
 static void go_on_to_restoring(struct lease_run *run)
 {
-	/* A device that came meanwhile is being shut off; it is let go with the others. */
+	/*
+	 * A device that came meanwhile is being shut off; it is let go with the others. Two writers
+	 * of one device's override would leave it to chance which is last.
+	 */
+	fences_stop(run->engine->fences, run->lease);
 	if (fences_busy(run->engine->fences, run->lease)) {
 		run->after_fences = RESTORE_AFTER_FENCES;
 		return;
@@ -137,6 +147,7 @@ static void go_on_to_restoring(struct lease_run *run)
 	lease_clear_holders(run->lease);
 	if (run->lease->state == LEASE_DRAINING)
 		run_force_state(run, LEASE_RESTORING);
+	fault_point(RESTORE_JOURNALED);
 	release_restore(run);
 }
 
@@ -145,6 +156,7 @@ static void on_drain_done(int result, void *userdata)
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
+	fault_point(DRAIN_DONE);
 	if (result != 0 || run->worker_bad) {
 		/* Without the kernel's word that every fd is gone, nothing is given back. */
 		retry_drain_later(run);
@@ -165,15 +177,19 @@ static void on_handoffs_gone(void *userdata)
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	int r;
 
-	/* Two writers of one device's override would leave it to chance which is last. */
-	fences_stop(run->engine->fences, run->lease);
-	if (fences_busy(run->engine->fences, run->lease)) {
+	if (park_give_way(run)) {
+		watch_holders_start(run);
+		return;
+	}
+	/* It binds devices again. A fence only shuts off, as draining does: it goes on meanwhile. */
+	if (guard_busy(run)) {
 		run->after_fences = DRAIN_AFTER_FENCES;
 		return;
 	}
 	r = plan_drain(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &drain_worker_ops);
+	fault_point(DRAIN_STARTED);
 	if (r >= 0) {
 		watch_holders_start(run);
 		return;
@@ -186,7 +202,9 @@ void release_fence_over(struct lease_run *run)
 {
 	int after = run ? (int)run->after_fences : FENCES_DONE;
 
-	if (after == FENCES_DONE || fences_busy(run->engine->fences, run->lease))
+	if (after == FENCES_DONE || guard_busy(run))
+		return;
+	if (after == RESTORE_AFTER_FENCES && fences_busy(run->engine->fences, run->lease))
 		return;
 	run->after_fences = FENCES_DONE;
 	if (after == DRAIN_AFTER_FENCES)
@@ -245,6 +263,7 @@ static void retry_drain_later(struct lease_run *run)
 void release_rollback(struct lease_run *run)
 {
 	run_force_state(run, LEASE_RESTORING);
+	fault_point(ROLLBACK_JOURNALED);
 	release_drain(run);
 }
 
@@ -256,7 +275,13 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 	int r;
 
 	if (lease->state == LEASE_PREPARING) {
-		engine_abandon_claim(engine, lease);
+		/* Whoever claims it waits for an answer still. */
+		failure_set(&run->failure, "NoSuchLease", "the lease was ended while it was made: %s",
+			    reason);
+		if (run->worker)
+			worker_stop(run->worker);
+		else if (run->swapped)
+			claim_stored(run);
 		return 0;
 	}
 	if (lease->state != LEASE_LEASED)
@@ -270,12 +295,20 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 	}
 	if (r < 0)
 		run_force_state(run, LEASE_DRAINING);
+	fault_point(END_JOURNALED);
 	log_record(MESSAGE_ENDED, LOG_INFO,
 		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NAME, lease->name },
 			      { FIELD_OWNER, LOG_NUMBER(lease->owner) }, { FIELD_REASON, reason }),
 		   "Lease %s has ended: %s", lease->id, reason);
 	run->lifeline_source = sd_event_source_disable_unref(run->lifeline_source);
+	/* Whom a revocation may have to kill: an owner does not get out of that by releasing. */
+	if (lease->revoke == REVOKE_KILL && !run->lifeline_over) {
+		fd_close(run->kill_fd);
+		run->kill_fd = STEAL_FD(run->lifeline);
+	}
 	run->lifeline = fd_close(run->lifeline);
+	revoke_over(run);
+	grow_parent_ends(engine, lease);
 	release_drain(run);
 	return 0;
 }
