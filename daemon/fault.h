@@ -37,14 +37,14 @@
 	X(RESTORE_DONE)	  /* everything is home, the journal says restoring */        \
 	X(HOME_FORGOTTEN) /* no journal any more, nobody was told */                  \
 	X(HOME_TOLD)                                                                  \
-	X(GROW_CLAIMED)	  /* a part is claimed, and joins nobody yet */               \
-	X(GROW_JOINED)	  /* the lease's journal has it, the part's is there still */ \
-	X(GROW_MARKED)	  /* a device of the lease's own is to be granted */          \
+	X(GROW_CLAIMED) /* a part is claimed, and joins nobody yet */                 \
+	X(GROW_JOINED)	/* the lease's journal has it, the part's is there still */   \
+	X(GROW_MARKED)	/* a device of the lease's own is to be granted */            \
 	X(GROW_SWAPPED)                                                               \
-	X(GROW_GRANTED)	  /* it is, on disk */                                        \
-	X(SHRINK_PARTS)	  /* the parts are on disk, the lease has them still */       \
+	X(GROW_GRANTED) /* it is, on disk */                                          \
+	X(SHRINK_PARTS) /* the parts are on disk, the lease has them still */         \
 	X(SHRINK_JOURNALED)                                                           \
-	X(PARK_DONE)	  /* shut off, the journal does not know */                   \
+	X(PARK_DONE) /* shut off, the journal does not know */                        \
 	X(PARK_JOURNALED)                                                             \
 	X(REVOKE_JOURNALED) /* asked is on disk, nobody was told */                   \
 	X(REVOKE_DEADLINE)  /* it has passed */                                       \

@@ -17,7 +17,8 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 		       enum topology_change change, void *userdata)
 {
 	struct manager *manager = userdata;
-	bool replaced = change == TOPOLOGY_REPLACED;
+	/* What is removed and added again before anybody was told is another one. */
+	bool replaced = change == TOPOLOGY_REPLACED || change == TOPOLOGY_REMOVED;
 
 	if (change == TOPOLOGY_SAME)
 		return;

@@ -184,6 +184,9 @@ static int append_features(struct manager *manager, const void *object, sd_bus_m
 		{ f->group, "group" },
 		{ f->iommufd, "iommufd" },
 		{ f->cdev, "cdev" },
+		{ true, "fence-reaction" },
+		/* Nobody attaches before handing out but in mode group. */
+		{ f->group, "fence-ownership" },
 		{ manager->process_fd, "process-fd" },
 	};
 	int r = sd_bus_message_open_container(m, 'a', "s");

@@ -48,7 +48,8 @@ static uint64_t now_usec(void)
 /* Devices that are the guard's: the others are the host's, gone, or a fence's. */
 static bool is_guarded(const struct guard *guard, const struct lease_device *d)
 {
-	return !d->left && !d->gone && !d->parking && !fences_busy_with(guard->run->engine->fences, d->name);
+	return !d->left && !d->gone && !d->parking &&
+	       !fences_busy_with(guard->run->engine->fences, d->name);
 }
 
 /* ---- the child */
@@ -85,7 +86,8 @@ static void add_bind(struct builder *b, const struct lease *lease)
 	add(b, (struct step){ .kind = STEP_OVERRIDE, .arg = driver });
 	add(b, (struct step){ .kind = STEP_PROBE });
 	add(b, (struct step){ .kind = STEP_VERIFY, .arg = driver });
-	/* The node is a new one. In node mode a sibling's grant has the owner on the group's already. */
+	/* The node is a new one. In node mode a sibling's grant has the owner on the group's
+	 * already. */
 	add(b, (struct step){ .kind = STEP_NODE_CLEAN,
 			      .uid = lease->mode == MODE_NODE ? lease->owner : (uid_t)-1 });
 	if (node)
@@ -169,7 +171,8 @@ static void report_found(struct guard *guard, const struct step_report *report)
 	log_record(MESSAGE_INTERFERED, LOG_WARNING,
 		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_DEVICE, report->device },
 			      { FIELD_DRIVER, driver }, { FIELD_OVERRIDE, report->override }),
-		   "Somebody else changed %s of lease %s: it is on %s with driver_override \"%s\", and "
+		   "Somebody else changed %s of lease %s: it is on %s with driver_override \"%s\", "
+		   "and "
 		   "should be on %s with \"%s\"; it is put right",
 		   report->device, lease->id, driver ? driver : "no driver", report->override,
 		   target ? target : "no driver", target ? target : OVERRIDE_NONE);

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The guard of a lease: somebody else may write to sysfs behind the daemon, and rebind a device of a
- * lease, or change its driver_override. That is noticed, reported, and put right by a worker; where
- * that fails, or somebody keeps at it, the lease ends with that as its reason. What comes to the group
- * is not its job, but fence.c's.
+ * The guard of a lease: somebody else may write to sysfs behind the daemon, and rebind a device of
+ * a lease, or change its driver_override. That is noticed, reported, and put right by a worker;
+ * where that fails, or somebody keeps at it, the lease ends with that as its reason. What comes to
+ * the group is not its job, but fence.c's.
  */
 
 #include "daemon/lease/run.h"
@@ -22,8 +22,8 @@ struct guard;
  */
 void guard_look(struct lease_run *run);
 /*
- * The kernel told of a device being bound or unbound: guard_look() unless its driver is as it should
- * be. Reads one link, which does not block.
+ * The kernel told of a device being bound or unbound: guard_look() unless its driver is as it
+ * should be. Reads one link, which does not block.
  */
 void guard_device_event(struct lease_run *run, const char *device);
 /* A device of the lease was removed: what the worker does now, it may do to the next one. */

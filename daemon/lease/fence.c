@@ -28,7 +28,7 @@ struct fence {
 	char device[NAME_MAX_];
 	uint64_t usec;
 	char evicted[NAME_MAX_]; /* the host driver that had won; "" for none */
-	uint64_t took; /* from the event until it was seen without a driver */
+	uint64_t took;		 /* from the event until it was seen without a driver */
 	bool failed;
 	bool gone;
 	bool again; /* bound while its process was at work: maybe after that had looked */
@@ -39,8 +39,8 @@ struct fence {
 /*
  * ---- the child: waits for a name, then does these steps
  *
- * The probe finds no driver of that name, but takes the device lock: a driver's probe that was under
- * way when the override was written is over then, and the driver, if it won, is seen.
+ * The probe finds no driver of that name, but takes the device lock: a driver's probe that was
+ * under way when the override was written is over then, and the driver, if it won, is seen.
  */
 
 enum {
@@ -56,12 +56,9 @@ enum {
 static void fill_plan(struct lease_device *device, struct step steps[FENCE_STEPS])
 {
 	static const enum step_kind kinds[FENCE_STEPS] = {
-		[FENCE_OVERRIDE] = STEP_OVERRIDE,
-		[FENCE_UNBIND] = STEP_UNBIND,
-		[FENCE_LOCK] = STEP_PROBE,
-		[FENCE_UNBIND_LATE] = STEP_UNBIND,
-		[FENCE_VERIFY] = STEP_VERIFY,
-		[FENCE_QUIET] = STEP_QUIET,
+		[FENCE_OVERRIDE] = STEP_OVERRIDE, [FENCE_UNBIND] = STEP_UNBIND,
+		[FENCE_LOCK] = STEP_PROBE,	  [FENCE_UNBIND_LATE] = STEP_UNBIND,
+		[FENCE_VERIFY] = STEP_VERIFY,	  [FENCE_QUIET] = STEP_QUIET,
 	};
 
 	for (int i = 0; i < FENCE_STEPS; i++)
@@ -75,8 +72,8 @@ static void fill_plan(struct lease_device *device, struct step steps[FENCE_STEPS
 }
 
 /*
- * A bridge on no driver masters no bus for itself, and is to forward again what is granted behind it
- * later.
+ * A bridge on no driver masters no bus for itself, and is to forward again what is granted behind
+ * it later.
  */
 static bool is_bridge(const struct host *host, const char *name)
 {
@@ -166,9 +163,9 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 
 /*
  * Which fence held. That the kernel refused the host driver, because the group's DMA ownership was
- * taken, shows nowhere but in the kernel's log; it is known where the daemon itself has taken it, for
- * what it handed out. A refusal because of the VMM's own attach is "fenced-unbound", as is a driver
- * that did not come yet.
+ * taken, shows nowhere but in the kernel's log; it is known where the daemon itself has taken it,
+ * for what it handed out. A refusal because of the VMM's own attach is "fenced-unbound", as is a
+ * driver that did not come yet.
  */
 static const char *outcome(const struct fence *fence)
 {
@@ -222,8 +219,8 @@ static bool has_driver(const struct fence *fence)
 }
 
 /*
- * What came and went again leaves nothing behind: a slot that is plugged ten thousand times does not
- * make ten thousand entries.
+ * What came and went again leaves nothing behind: a slot that is plugged ten thousand times does
+ * not make ten thousand entries.
  */
 static void forget_gone(const struct fence *fence)
 {
@@ -244,8 +241,7 @@ static void on_exited(struct child *child, int status, void *userdata)
 	struct fence *fence = userdata;
 	struct lease *lease = fence->lease;
 	/* While it drains, too, no host driver may have what comes. */
-	bool ending = lease &&
-		      (lease->state == LEASE_RESTORING || lease->state == LEASE_FAILED);
+	bool ending = lease && (lease->state == LEASE_RESTORING || lease->state == LEASE_FAILED);
 
 	fence->child = child_free(fence->child);
 	if (!lease) {
@@ -332,8 +328,8 @@ static void try_again_later(struct fence *fence)
 		  "nothing of the group is handed out meanwhile",
 		  fence->device, fence->lease->id, fence->why);
 	fence->child = child_free(fence->child);
-	r = sd_event_add_time_relative(fence->fences->engine->event, &fence->timer,
-				       CLOCK_MONOTONIC, AGAIN_USEC, 0, on_timer, fence);
+	r = sd_event_add_time_relative(fence->fences->engine->event, &fence->timer, CLOCK_MONOTONIC,
+				       AGAIN_USEC, 0, on_timer, fence);
 	if (r < 0)
 		log_error("no timer for the fence of %s: %s", fence->device, strerror(-r));
 }
@@ -382,7 +378,7 @@ void fence_device(struct fences *fences, struct lease *lease, const char *device
 	strcpy(fence->device, device);
 	fence->lease = lease;
 	fence->took = 0;
-	fence->usec = usec;
+	fence->usec = usec ? usec : now_usec(); /* of a stranger: found just now */
 	fence->next = fences->list;
 	fences->list = fence;
 	if (child_send(fence->child, device, strlen(device)) < 0) {

@@ -38,7 +38,8 @@ void fence_if_bound(struct fences *fences, struct lease *lease, const char *devi
  */
 void fences_device_went(struct fences *fences, const char *device);
 
-/* Whether a fence or the guard of the lease is at work: something may still write to its devices. */
+/* Whether a fence or the guard of the lease is at work: something may still write to its devices.
+ */
 bool fences_busy(const struct fences *fences, const struct lease *lease);
 /* Whether a fence is at work on a device of this name. */
 bool fences_busy_with(const struct fences *fences, const char *device);

@@ -383,9 +383,7 @@ int engine_grow_inside(struct engine *engine, struct lease *lease,
 	struct marked *marked;
 	int r;
 
-	if (lease->state != LEASE_LEASED || run->lock < 0)
-		return GROW_BUSY;
-	if (run->changing || run->growth || run->worker || fences_busy(engine->fences, lease))
+	if (lease->state != LEASE_LEASED || change_is_barred(run))
 		return GROW_BUSY;
 	marked = calloc(n + 1, sizeof(*marked));
 	run->growth = calloc(1, sizeof(*run->growth));

@@ -219,6 +219,8 @@ int plan_park(const struct lease *lease, struct plan *plan)
 
 		if (!d->parking)
 			continue;
+		if (lease->mode == MODE_NODE)
+			add(&b, d, (struct step){ .kind = STEP_NODE_REVOKE, .uid = lease->owner });
 		add_kind(&b, d, STEP_UNBIND_VFIO, NULL);
 		add_kind(&b, d, STEP_SETTLE, NULL);
 		add_kind(&b, d, STEP_VERIFY, NULL);

@@ -115,6 +115,8 @@ void growth_done(struct lease_run *run, const struct failure *failure);
  * handoffs of before.
  */
 void park_when_clear(struct lease_run *run, void (*next)(struct lease_run *run));
+/* Whether another change of a leased lease is under way, or a fence. */
+bool change_is_barred(const struct lease_run *run);
 /* Shuts off whatever of the lease is `parking`; the lease is leased. */
 void park_start(struct lease_run *run);
 /* The lease has ended: true if a worker has its devices yet; release_drain() comes when it is over. */

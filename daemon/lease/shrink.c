@@ -53,6 +53,17 @@ static bool is_clear(const struct lease_run *run)
 			   !(of && guard_busy(lease_run(of))));
 }
 
+bool change_is_barred(const struct lease_run *run)
+{
+	if (run->changing || run->growth || run->worker || run->lock < 0)
+		return true;
+	/* A fence knows its device by the lease that it came to. */
+	for (size_t i = 0; i < run->lease->n_devices; i++)
+		if (fences_busy_with(run->engine->fences, run->lease->devices[i].name))
+			return true;
+	return false;
+}
+
 void park_when_clear(struct lease_run *run, void (*next)(struct lease_run *run))
 {
 	run->park_next = next;
@@ -229,8 +240,7 @@ static bool check(struct lease_run *run, char *const *devices, struct failure *f
 	struct lease *lease = run->lease;
 	size_t left = 0;
 
-	if (run->changing || run->growth || run->worker || run->lock < 0 ||
-	    fences_busy(run->engine->fences, lease)) {
+	if (change_is_barred(run)) {
 		failure_set(failure, "GroupBusy",
 			    "another change of lease %s is under way; ask again when it is over",
 			    lease->id);

@@ -27,13 +27,21 @@ static int bed_dir(void)
 
 void crash_start(void)
 {
-	_cleanup_free_ char *faults = NULL;
+	_cleanup_free_ char *faults = NULL, *policy = NULL;
 
 	bed_make();
 	faults = mock_asprintf("%s/faults", bed.dir);
 	ck_assert_int_eq(mkdir(faults, 0755), 0);
 	ck_assert_int_eq(setenv("VFIOD_FAULTS", faults, 1), 0);
 	crashes = 0;
+	policy = mock_asprintf(
+		"{ \"version\": 1, \"rules\": [ { \"id\": \"first\",\n"
+		"\"subjects\": [ { \"users\": [%u] } ], \"devices\": [ { \"address\": \"*\" } ],\n"
+		"\"modes\": [\"cdev\", \"group\", \"node\"], \"consent\": { \"drivers\": [\"*\"] "
+		"},\n"
+		"\"allow\": [\"acquire\", \"withhold\", \"persist\"], \"revoke\": \"kill\" } ] }\n",
+		ALICE);
+	bed_policy("10-first.json", policy);
 	bus_start();
 	daemon_start();
 	alice = client_new(ALICE);

@@ -214,7 +214,6 @@ START_TEST(revoke_ends)
 	ck_assert_str_eq(revoke_lease(root, claim.lease, 100 * 1000), "");
 	UNTIL(property_is(root, claim.lease, "Lease", "State", "draining"));
 	ck_assert(revocation_has(claim.lease, "unbinding"));
-	ck_driver(NIC, "");
 	/* It waits for the holder, and nobody says otherwise. */
 	bed_sleep(200 * 1000);
 	ck_property(root, claim.lease, "Lease", "State", "draining");
@@ -233,7 +232,7 @@ START_TEST(revoke_released_before)
 	ck_assert_str_eq(release(alice, claim.lease), "");
 	UNTIL(lease_gone(root, claim.lease));
 	check_home();
-	ck_assert_str_eq(revoke_lease(root, claim.lease, 0), "NoSuchLease");
+	ck_assert_str_eq(revoke_lease(root, claim.lease, 0), "DBus.UnknownObject");
 }
 END_TEST
 
@@ -554,8 +553,9 @@ static void slow(const char *op, const char *device, bool on)
 /* The daemon, the lifeline or the caller goes while a group is being added. */
 START_TEST(add_groups_cut_short)
 {
-	pid_t holder = idle_process(ALICE);
-	_cleanup_close_ int pidfd = pidfd_of(holder);
+	/* It would keep the connection, which is to close. */
+	pid_t holder = _i == 1 ? idle_process(ALICE) : -1;
+	_cleanup_close_ int pidfd = _i == 1 ? pidfd_of(holder) : -EBADF;
 	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
 	struct pending *pending;
 

@@ -70,22 +70,27 @@ START_TEST(call_fails)
 	const char *error = errors[_i / VARIANTS % (int)ARRAY_SIZE(errors)];
 	bool at_release = _i & 1, crash = _i & 2;
 	_cleanup_free_ char *before = host_picture(), *after = NULL, *path = NULL;
-	_cleanup_claim_ struct claim claim = { 0 };
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	struct pending *pending;
 	uint64_t end;
 
 	if (!at_release)
 		set_fault(place, error);
-	claim = acquire_ask(alice, &both);
+	pending = acquire_start(alice, &both);
+	/* Its reply waits for the end of the way back, and that for the fault to go. */
 	if (at_release) {
+		claim = acquire_wait(pending);
 		ck_claimed(claim);
 		set_fault(place, error);
 		release(alice, claim.lease);
-		bed_sleep(100000);
 	}
+	bed_sleep(200000);
 	if (crash)
 		kill_daemon();
 	check_invariants();
 	clear_fault(place);
+	if (!at_release)
+		claim = acquire_wait(pending);
 	check_invariants();
 	path = lease_of_name(alice, "two");
 	if (path)

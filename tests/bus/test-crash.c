@@ -10,6 +10,7 @@
 #include "tests/bus/crash.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NEWCOMER "0000:02:03.0"
@@ -71,6 +72,9 @@ static void add_newcomer(void)
 /* Both leases are what they were, with the same fds. */
 static void restart(const struct story *story)
 {
+	/* Its death by a fault is counted first. */
+	bed_sleep(30000);
+	supervise();
 	daemon_kill();
 	daemon_start_only();
 	EVENTUALLY(bed.ready);
@@ -110,6 +114,77 @@ static void end_both(struct story *story)
 	ensure_home(alice, story->two);
 }
 
+/* ---- what happens to a lease in between */
+
+static bool device_is(const char *device, const char *state)
+{
+	_cleanup_free_ char *path = mock_asprintf(DEVICE_PATH "pci_%s", device);
+
+	for (char *p = path + strlen(DEVICE_PATH); *p; p++)
+		if (*p == ':' || *p == '.')
+			*p = '_';
+	return property_is(root, path, "Device", "State", state);
+}
+
+static bool try_to_add(const char *lease, const char *device)
+{
+	if (device_is(device, "granted"))
+		return true;
+	call_error(alice, lease, "Lease", "AddDevices", "asa{sv}", 1, device, 0);
+	return false;
+}
+
+static bool try_to_remove(const char *lease, const char *device, const char *becomes)
+{
+	if (device_is(device, becomes))
+		return true;
+	call_error(alice, lease, "Lease", "RemoveDevices", "as", 1, device);
+	return false;
+}
+
+/* Another group comes and goes, and so does a device of the lease's own that was kept shut. */
+static void change(void)
+{
+	char *lease = ensure_leased(alice, &(struct ask){ .devices = { NIC_A },
+							  .withhold = { NIC_B },
+							  .mode = "cdev",
+							  .name = "four" });
+
+	EVENTUALLY(try_to_add(lease, BARE));
+	EVENTUALLY(try_to_add(lease, NIC_B));
+	EVENTUALLY(try_to_remove(lease, NIC_B, "withheld"));
+	EVENTUALLY(try_to_remove(lease, BARE, "host"));
+	ensure_home(alice, lease);
+	free(lease);
+}
+
+/* Once: each time anew it has the whole time to let go. */
+static void try_to_revoke(const char *lease)
+{
+	_cleanup_free_ char *how = property(root, lease, "Lease", "Revocation");
+
+	if (how && !strstr(how, "unbinding") && !strstr(how, "asked") && !strstr(how, "killed"))
+		call_error(root, lease, "Lease", "Revoke", "ts", (uint64_t)0, "test");
+}
+
+/* One that has to be killed for it to let go. */
+static void end_by_force(void)
+{
+	pid_t holder = idle_process(ALICE);
+	int pidfd = pidfd_of(holder);
+	char *lease = ensure_leased(alice, &(struct ask){ .devices = { NIC },
+							  .mode = "cdev",
+							  .name = "five",
+							  .lifeline = pidfd });
+
+	mock_hold(bed.host, NIC, true);
+	EVENTUALLY((try_to_revoke(lease), waitpid(holder, NULL, WNOHANG) == holder));
+	mock_hold(bed.host, NIC, false);
+	ensure_home(alice, lease);
+	close(pidfd);
+	free(lease);
+}
+
 static bool all_is_home(const char *before)
 {
 	_cleanup_free_ char *now = host_picture();
@@ -117,11 +192,9 @@ static bool all_is_home(const char *before)
 	return streq(now, before);
 }
 
-static void tell_story(void)
+static void everyday(void)
 {
 	struct story story = { 0 };
-	_cleanup_free_ char *before = host_picture(), *after = NULL;
-	uint64_t end;
 
 	claim_both(&story);
 	fail_to_claim();
@@ -130,6 +203,27 @@ static void tell_story(void)
 	end_both(&story);
 	ck_driver(NEWCOMER, "e1000");
 	mock_device_remove(bed.host, "pci", NEWCOMER);
+	close(story.lifeline[0]);
+	free(story.one);
+	free(story.two);
+}
+
+/* The shortest that passes the point; all of them pass every point. */
+static void tell_story(const char *point)
+{
+	static const char *const of_change[] = { "GROW_", "SHRINK_", "PARK_" };
+	_cleanup_free_ char *before = host_picture(), *after = NULL;
+	bool changes = !point, revokes = !point || strncmp(point, "REVOKE_", 7) == 0;
+	uint64_t end;
+
+	for (size_t i = 0; point && i < ARRAY_SIZE(of_change); i++)
+		changes |= strncmp(point, of_change[i], strlen(of_change[i])) == 0;
+	if (changes)
+		change();
+	if (revokes)
+		end_by_force();
+	if (!point || (!changes && !revokes))
+		everyday();
 	for (end = bed_now() + 15000000; !all_is_home(before) && bed_now() < end;) {
 		supervise();
 		bed_turn();
@@ -137,16 +231,13 @@ static void tell_story(void)
 	after = host_picture();
 	ck_same(before, after);
 	EVENTUALLY(bed.n_stored == 0);
-	close(story.lifeline[0]);
-	free(story.one);
-	free(story.two);
 }
 
 /* No point is forgotten: a new one that the story does not pass fails here. */
 START_TEST(every_point_is_passed)
 {
 	fault_trace();
-	tell_story();
+	tell_story(NULL);
 	ck_assert_int_eq(crashes, 0);
 	for (enum fault_point i = 0; i < FAULT_POINT_MAX; i++)
 		ck_assert_msg(fault_passed(fault_point_to_string(i)), "not passed: %s",
@@ -172,9 +263,13 @@ START_TEST(crash_at_point)
 {
 	const char *point = fault_point_to_string(point_of(_i));
 	bool worker = kills_worker(_i);
+	const char *only = getenv("VFIOD_TEST_POINT");
 
+	if (only && !streq(only, point))
+		return;
 	fault_at(point, worker ? "worker" : "daemon", 0);
-	tell_story();
+	tell_story(point);
+	supervise();
 	ck_assert_msg(fault_happened(point), "%s was not passed", point);
 	ck_assert_msg(crashes == (worker ? 0 : 1), "%s: %d crashes", point, crashes);
 	printf("%s: %s killed, everything home\n", point, worker ? "worker" : "daemon");

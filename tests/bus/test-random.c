@@ -43,6 +43,7 @@ static struct slot {
 
 static struct client *clients[CLIENTS];
 static bool newcomer;
+static bool newcomer_asked_for; /* by the lease that has its group */
 static unsigned int state;
 static unsigned int n_op;
 static char what[256];
@@ -142,6 +143,8 @@ static bool newcomer_is_right(void)
 		return true;
 	driver = host_driver(NEWCOMER);
 	override = host_override(NEWCOMER);
+	if (slot && newcomer_asked_for)
+		return streq(driver, slot->state == LEASED ? "vfio-pci" : "");
 	if (slot)
 		return streq(driver, "") && streq(override, "none");
 	return streq(driver, "e1000") && streq(override, "");
@@ -209,6 +212,8 @@ static void op_acquire(void)
 		return;
 	*slot = (struct slot){ .state = LEASED, .client = c, .target = t, .persist = persist };
 	slot->path = strdup(claim.lease);
+	if (t == 0)
+		newcomer_asked_for = newcomer;
 	if (!hold || streq(ask.mode, "node"))
 		return;
 	take(claim.handoff, &slot->taken);
@@ -304,9 +309,10 @@ static void op_plug(void)
 		mock_device_remove(bed.host, "pci", NEWCOMER);
 	else
 		mock_pci_add(bed.host, NEWCOMER, .vendor = 0x8086, .device = 0x100e,
-			     .class_code = 0x020000, .group = 2, .iommu = "dmar0",
+			     .class_code = 0xff0000, .group = 2, .iommu = "dmar0",
 			     .driver = "e1000", .numa_node = -1);
 	newcomer = !newcomer;
+	newcomer_asked_for = false;
 }
 
 static void random_operation(void)

@@ -170,11 +170,11 @@ byte claims = CLAIMS, crashes = CRASHES, faults = FAULTS, adds = ADDS, removals 
 #define FENCES_STOP
 #endif
 
-/* While a lease drains, no device of it is rightly on a host driver. */
-#ifndef MUT_DRAIN_UNGUARDED
-#define BOUND_WHILE_DRAINING (mstate == DRAINING && drv[C] == HOST)
+/* What was shut off and is bound again (fence_if_bound()). */
+#ifndef MUT_FENCED_TRUSTED
+#define BOUND_AGAIN (mentry == FENCED && drv[C] == HOST)
 #else
-#define BOUND_WHILE_DRAINING false
+#define BOUND_AGAIN false
 #endif
 
 /* What is true when a lease begins, and when a device goes back to the host (I5). */
@@ -646,6 +646,9 @@ end:
 
 /* ---------------------------------------------------------------- the daemon */
 
+/* An event loop: each handler is atomic. Uevents come before the ends of children, whose sources
+ * have the lower priority (watch() in child.c). */
+
 /* The record of the lease, whole, as it is in memory now. */
 inline journal_write()
 {
@@ -824,7 +827,7 @@ inline go_home()
 inline on_worker_done()
 {
 	atomic {
-		up && job == NOTHING && result != RUNNING && todo == IDLE ->
+		up && job == NOTHING && result != RUNNING && todo == IDLE && empty(uevents) ->
 		if
 		:: mstate == PREPARING ->
 			if
@@ -880,12 +883,12 @@ inline engine_device_came()
 {
 	if
 	:: !MUST_FENCE
-	:: MUST_FENCE && mentry != STRANGER && !gone && !BOUND_WHILE_DRAINING ->
+	:: MUST_FENCE && mentry != STRANGER && !gone && !BOUND_AGAIN ->
 		if
 		:: drv[C] != NONE -> guard_look() /* guard_device_event() */
 		:: else
 		fi
-	:: MUST_FENCE && (mentry == STRANGER || gone || BOUND_WHILE_DRAINING) -> fence_device()
+	:: MUST_FENCE && (mentry == STRANGER || gone || BOUND_AGAIN) -> fence_device()
 	fi
 }
 
@@ -927,25 +930,25 @@ inline forget_gone()
 inline on_fence_exited()
 {
 	atomic {
-		up && fence >= F_SHUT && fence <= F_FAILED ->
+		up && fence >= F_SHUT && fence <= F_FAILED && empty(uevents) ->
 		if
 		:: fence == F_FAILED && TRIES_AGAIN -> fence = F_TIMER
-		:: fence == F_SHUT -> fence = NOTHING; journal_write()
+		:: fence == F_SHUT && BOUND_AGAIN && MUST_FENCE -> fence = F_OVERRIDE
+		:: fence == F_SHUT && !(BOUND_AGAIN && MUST_FENCE) -> fence = NOTHING; journal_write()
 		:: else -> fence = NOTHING; forget_gone()
 		fi
 	}
 }
 
-/* Uevents come before the ends of children: what it did to a new device is known of first. */
 inline on_stale_exited()
 {
-	atomic { up && stale >= F_SHUT && stale <= F_FAILED && (stale == F_GONE || empty(uevents)) -> stale = NOTHING; forget_gone() }
+	atomic { up && stale >= F_SHUT && stale <= F_FAILED && empty(uevents) -> stale = NOTHING; forget_gone() }
 }
 
 inline on_guard_exited()
 {
 	atomic {
-		up && guard >= G_GOOD ->
+		up && guard >= G_GOOD && empty(uevents) ->
 		if
 		:: guard == G_BAD && mstate == LEASED ->
 			mstate = DRAINING;

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # For the tests in which vfiod dies: the daemon with fault points in place of the shipped one, a
-# client that does not give up, and the outside checker after each start.
+# client that does not give up, and the outside checker after each start. For scripts that have
+# read lib.sh.
+# shellcheck disable=SC2154  # said, from there
 
 here=${BASH_SOURCE[0]%/*}
 faults=/run/vfiod/faults
@@ -32,7 +34,7 @@ daemon_up() { within 30 daemon_answers; }
 find_lease() { "${manager[@]}" FindLease s "$1" 2>&1; }
 lease_named() { find_lease "$1" | jq -r '.data[0]' 2>/dev/null || :; }
 # The daemon says that there is none: one that is dead does not.
-lease_is_gone() { find_lease "$1" | grep -q 'No lease\|no lease\|NoSuchLease\|no such lease'; }
+lease_is_gone() { [[ $(find_lease "$1" || :) == *"no lease"* ]]; }
 
 # ensure_leased CLIENT NAME WORD…: asks until the lease is there; its path is in $path then
 ensure_leased() {
@@ -42,7 +44,7 @@ ensure_leased() {
 	while [ $SECONDS -lt $until ]; do
 		path=$(lease_named "$name")
 		if [ -n "$path" ]; then
-			case $(lease_state "$path") in
+			case $(lease_state "$path" 2>/dev/null) in
 			leased) return 0 ;;
 			failed) busctl --system call org.vfiod1 "$path" org.vfiod1.Lease Restore >/dev/null 2>&1 || : ;;
 			esac
@@ -51,14 +53,18 @@ ensure_leased() {
 		fi
 		sleep 0.1
 	done
+	echo "no lease: $said"
 	return 1
 }
 
-# ensure_taken CLIENT: the fds of $path are the client's
+# ensure_taken CLIENT DEVICE: the fds of $path are the client's
 ensure_taken() {
-	local client=$1 until=$((SECONDS + 60))
+	local client=$1 until=$((SECONDS + 60)) slot
 	while [ $SECONDS -lt $until ]; do
-		tell "$client" close-all || :
+		# What a handoff that was cut short has brought: not the lifeline.
+		for slot in "device:$2" iommufd:- container:- "group:$(group_of "$2")"; do
+			tell "$client" close "$slot" || :
+		done
 		if tell "$client" getfds h "$path" && tell "$client" take h; then return 0; fi
 		sleep 0.1
 	done
