@@ -52,7 +52,7 @@ struct lease_device {
 
 	/* What the lease wants of it. */
 	char *target_driver; /* VFIO driver to be bound; NULL: no driver (override "none") */
-	bool gone;           /* removed from the host meanwhile; not journaled */
+	bool gone;           /* removed from the host meanwhile: what has its name is another */
 	bool left;           /* stays as it is: on a driver that the kernel does not count */
 	/*
 	 * It is to be shut off: journaled before a step that opens it to the owner, so that a crash

@@ -273,10 +273,15 @@ void engine_device_went(struct engine *engine, const char *device)
 {
 	struct lease *lease = ledger_device(engine->ledger, device);
 	struct lease_device *d = lease ? lease_device(lease, device) : NULL;
+	int r;
 
 	if (!d)
 		return;
 	d->gone = true;
+	/* A daemon that starts anew would take what comes to its name for it. */
+	r = journal_write(&engine->journal, lease);
+	if (r < 0)
+		log_error("journal of lease %s: %s", lease->id, strerror(-r));
 	fences_device_went(engine->fences, device);
 	guard_device_went(lease_run(lease));
 	engine->ops->changed(lease, engine->userdata);

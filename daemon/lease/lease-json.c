@@ -102,6 +102,7 @@ static const struct field device_fields[] = {
 	F(struct lease_device, left, BOOL),
 	F(struct lease_device, parking, FLAG),
 	F(struct lease_device, came, FLAG),
+	F(struct lease_device, gone, FLAG),
 	F(struct lease_device, error, TEXT),
 };
 
