@@ -111,9 +111,12 @@ static void on_done(int result, void *userdata)
 	if (run->abandoned)
 		failure_set(&run->failure, "TimedOut", "the caller went away");
 	else if (run->lifeline_over)
-		failure_set(&run->failure, "BadOption", "the lifeline ended during the claim");
+		failure_set(&run->failure, "BadOption",
+			    "the lifeline ended during the claim; pass one that lives");
 	else if (result != 0)
-		failure_set(&run->failure, "DriverFailed", "the worker died");
+		failure_set(&run->failure, "DriverFailed",
+			    "the process that swaps drivers ended in the middle; ask again, and "
+			    "see the kernel log and that of vfiod for why");
 	if (run->failure.error)
 		release_rollback(run);
 	else

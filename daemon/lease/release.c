@@ -79,7 +79,9 @@ static void restore_failed(struct lease_run *run)
 		   "and call Restore",
 		   run->lease->id);
 	if (run->claim_done)
-		failure_set(&run->failure, "DriverFailed", "devices did not come back");
+		failure_set(&run->failure, "DriverFailed",
+			    "not every device came back to its driver; mend what the "
+			    "lease's Errors say, and have root call Restore");
 	claim_finish(run);
 }
 

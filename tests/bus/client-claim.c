@@ -44,9 +44,9 @@ static void append_flag(sd_bus_message *m, const char *key, bool set, bool value
 		ck_assert_int_ge(sd_bus_message_append(m, "{sv}", key, "b", value), 0);
 }
 
-struct pending *acquire_start(struct client *client, const struct ask *ask)
+sd_bus_message *ask_message(struct client *client, const char *member, const struct ask *ask)
 {
-	sd_bus_message *m = call_new(client, VFIOD_ROOT, "Manager", "Acquire");
+	sd_bus_message *m = call_new(client, VFIOD_ROOT, "Manager", member);
 
 	ck_assert_int_ge(sd_bus_message_append_strv(m, (char **)ask->devices), 0);
 	ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "{sv}"), 0);
@@ -69,7 +69,12 @@ struct pending *acquire_start(struct client *client, const struct ask *ask)
 	if (ask->memlock)
 		ck_assert_int_ge(sd_bus_message_append(m, "{sv}", "memlock", "t", ask->memlock), 0);
 	ck_assert_int_ge(sd_bus_message_close_container(m), 0);
-	return call_send(client, m);
+	return m;
+}
+
+struct pending *acquire_start(struct client *client, const struct ask *ask)
+{
+	return call_send(client, ask_message(client, "Acquire", ask));
 }
 
 struct claim acquire_wait(struct pending *pending)

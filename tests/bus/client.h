@@ -80,6 +80,8 @@ struct claim {
 	int handoff; /* the client's end, or -EBADF */
 };
 
+/* The call "Acquire", or "Explain", which takes the same. */
+sd_bus_message *ask_message(struct client *client, const char *member, const struct ask *ask);
 struct pending *acquire_start(struct client *client, const struct ask *ask);
 struct claim acquire_wait(struct pending *pending);
 struct claim acquire_ask(struct client *client, const struct ask *ask);

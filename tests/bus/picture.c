@@ -4,9 +4,10 @@
 
 #include "tests/bus/picture.h"
 
+#include "policy/topology.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <uthash.h>
 
 /* ---- values */
 

@@ -365,10 +365,9 @@ START_TEST(uses)
 	m = call(root, disk, "Device", "GetUses", NULL);
 	words = value_text(m);
 	sd_bus_message_unref(m);
-	if (geteuid() == 0)
-		ck_assert_str_eq(kinds, "[block]");
-	ck_assert_ptr_nonnull(strstr(words, "sda"));
-	ck_assert_ptr_nonnull(strstr(words, "dm-0"));
+	ck_assert_str_eq(kinds, "[block]");
+	/* Where the tests are not run as root, there is nobody to whom more is said. */
+	ck_assert_ptr_nonnull(strstr(words, geteuid() == 0 ? "sda is below dm-0" : "block"));
 	client_free(carol);
 	client_free(root);
 }

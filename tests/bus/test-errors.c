@@ -453,6 +453,35 @@ static char *ask(struct client *alice, const struct row *row)
 	return mock_asprintf("%s %s", claim.error, claim.message);
 }
 
+/* Explain says the same as Acquire will, word for word; of what only doing it can show it knows
+ * nothing. */
+static void check_explained(struct client *alice, const struct row *row, const char *acquired)
+{
+	struct ask question = row->ask;
+	_cleanup_free_ char *text = NULL;
+	sd_bus_message *m;
+
+	/* Which it does not take. */
+	if (question.lifeline && question.persist)
+		return;
+	question.lifeline = 0;
+	m = call_wait(call_send(alice, ask_message(alice, "Explain", &question)));
+	text = *error_of(m) ? mock_asprintf("%s %s", error_of(m), message_of(m)) : value_text(m);
+	sd_bus_message_unref(m);
+	if (streq(row->error, "DriverFailed")) {
+		ck_assert_msg(strstr(text, "allowed: true"), "%s", text);
+	} else if (*text == '[') {
+		_cleanup_free_ char *error = mock_asprintf("error: %s,", row->error);
+
+		ck_assert_msg(strstr(text, "allowed: false"), "%s", text);
+		ck_assert_msg(strstr(text, error), "%s does not say %s", text, error);
+		ck_assert_msg(strstr(text, strchr(acquired, ' ') + 1), "%s does not say %s", text,
+			      acquired);
+	} else {
+		ck_assert_str_eq(text, acquired);
+	}
+}
+
 /* But for uses, which are seen anew by whoever asks. */
 static void check_as_before(struct watch *watch, const char *host, const char *there)
 {
@@ -493,6 +522,8 @@ START_TEST(named_error)
 	ck_assert_msg(strncmp(text, row->error, n) == 0 && text[n] == ' ', "not %s: %s", row->error,
 		      text);
 	ck_assert_msg(strstr(text + n, row->text), "%s does not say \"%s\"", text, row->text);
+	if (!row->provoke)
+		check_explained(alice, row, text);
 	/* A sentence that says what to do. */
 	ck_assert_msg(strlen(text + n) > 20 || strncmp(text, "DBus.", 5) == 0, "%s", text);
 	check_as_before(watch, host, there);

@@ -233,6 +233,7 @@ START_TEST(release_fails_always)
 		ck_assert_msg(state, "%s has gone home", devices[i]);
 		ck_assert(streq(state, "draining") || streq(state, "failed"));
 		ck_assert_msg(strncmp(again.error, "Group", 5) == 0, "%s", again.error);
+		ck_assert_msg(!*driver || streq(driver, "vfio-pci"), "%s", driver);
 	}
 	tree_remove(bed.host->fd, "fail");
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
@@ -373,8 +374,28 @@ START_TEST(journal_stays_full)
 }
 END_TEST
 
-/* ---- children. A worker is not killed here: the mocked kernel lives in it, and would die in the
- * middle of what the real one does whole. */
+/* ---- children. The mocked kernel lives in a worker, and must not die in the middle of what the
+ * real one does whole: so a worker is killed by the mock itself, right before. */
+
+START_TEST(worker_dies)
+{
+	for (int after = 0; after < writes[_i].times; after++) {
+		struct attempt attempts[] = {
+			{ .device = NIC },
+			{ .device = ADMIN },
+			{ .device = VF_A },
+			{ .device = BARE },
+		};
+		_cleanup_free_ char *now = NULL;
+
+		for (size_t i = 0; i < ARRAY_SIZE(attempts); i++)
+			mock_kill_after(bed.host, writes[_i].op, attempts[i].device, after);
+		run_attempts(attempts, ARRAY_SIZE(attempts), writes[_i].mode, false);
+		now = host_picture();
+		ck_same(before, now);
+	}
+}
+END_TEST
 
 /* Children of the daemon of this name; kills the first. */
 static bool kill_worker(const char *name)
@@ -490,6 +511,7 @@ int main(void)
 	bed_test(suite, set_up, tear_down, foreign_node_is_reset, 2);
 	bed_test(suite, set_up, tear_down, journal_full, 2);
 	bed_test(suite, set_up, tear_down, journal_stays_full, 1);
+	bed_test(suite, set_up, tear_down, worker_dies, ARRAY_SIZE(writes));
 	bed_test(suite, set_up, tear_down, sender_dies, 1);
 	bed_test(suite, set_up, tear_down, changes_under_the_claim, 3);
 	bed_test(suite, set_up, tear_down, parked_is_quiet, 1);

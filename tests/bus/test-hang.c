@@ -64,6 +64,7 @@ static void ck_all_served(void)
 	_cleanup_free_ char *picture = bus_picture(alice);
 	sd_bus_message *m;
 
+	ck_assert_ptr_nonnull(strstr(picture, NIC));
 	ck_assert_str_eq(call_error(alice, VFIOD_ROOT, "Manager", "FindDevice", "s", NIC), "");
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", NULL), "");
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");

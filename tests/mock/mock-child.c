@@ -119,6 +119,13 @@ void mock_fail_after(struct mock_host *mock, const char *op, const char *name, i
 	tree_write(mock->fd, text, "fail/%s/%s", op, name);
 }
 
+void mock_kill_after(struct mock_host *mock, const char *op, const char *name, int after)
+{
+	_cleanup_free_ char *text = mock_asprintf("kill 1 %d\n", after);
+
+	tree_write(mock->fd, text, "fail/%s/%s", op, name);
+}
+
 void mock_hold(struct mock_host *mock, const char *device, bool held)
 {
 	if (held)

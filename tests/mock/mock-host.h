@@ -101,4 +101,6 @@ void mock_fail(struct mock_host *mock, const char *op, const char *name, int err
 /* Once, but for the first `after` times. */
 void mock_fail_after(struct mock_host *mock, const char *op, const char *name, int error,
 		     int after);
+/* The process that does OP is killed instead, once, but for the first `after` times. */
+void mock_kill_after(struct mock_host *mock, const char *op, const char *name, int after);
 void mock_hold(struct mock_host *mock, const char *device, bool held);

@@ -10,6 +10,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -75,6 +76,8 @@ int mk_fault(int root, const char *op, const char *name)
 		tree_remove(root, "fail/%s/%s", op, name);
 	if (after > 0)
 		return 0;
+	if (streq(what, "kill"))
+		raise(SIGKILL);
 	return streq(what, "ignore") ? MK_IGNORE : parse_errno(what);
 }
 

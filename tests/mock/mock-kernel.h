@@ -10,7 +10,8 @@
  * Beside sys/, dev/ and proc/ the root of a mocked host has
  *
  *   fail/OP/DEVICE   "ERRNO [COUNT [AFTER]]": OP fails so, COUNT times (0: always), but for its
- *                    first AFTER times; "ignore": it does nothing and says 0.
+ *                    first AFTER times; "ignore": it does nothing and says 0; "kill": who
+ *                    does it is killed before it does anything
  *                    OP: OVERRIDE, UNBIND, PROBE; OPEN, ATTACH, SETTLE, GRANT for others
  *   slow/OP/DEVICE   milliseconds before OP
  *   held/DEVICE      an unbind from VFIO waits while this is there
