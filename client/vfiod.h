@@ -216,6 +216,27 @@ int vfiod_lease_get_fds(struct vfiod_lease *lease, struct vfiod_error **error);
  * closed first. The groups drain, as soon as everybody has closed their descriptors, and go home.
  */
 int vfiod_lease_release(struct vfiod_lease *lease, struct vfiod_error **error);
+/*
+ * More devices for the lease: withheld or fenced ones of its groups, or other groups, not both in
+ * one call. Of the request devices, withhold, expect and interactive may be set. The new
+ * descriptors are with the lease's others: in mode "cdev" a "device" each, in mode "group" a
+ * "group" for each new group, which the caller attaches to its container. A device in a group that
+ * it has is opened by that group's descriptor.
+ */
+int vfiod_lease_add_devices(struct vfiod_lease *lease, struct vfiod_request *request,
+			    struct vfiod_error **error);
+/*
+ * Gives devices (sysfs names, NULL at the end) back; returns when that is durable. The object's own
+ * descriptors of them are closed first. A VMM must have let go of a device before it is home.
+ */
+int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *devices,
+			       struct vfiod_error **error);
+/*
+ * Root: ask the owner to let go, and end the lease after grace_usec microseconds. reason (may be
+ * NULL) is told to the owner. Returns when the owner has been told.
+ */
+int vfiod_lease_revoke(struct vfiod_lease *lease, uint64_t grace_usec, const char *reason,
+		       struct vfiod_error **error);
 /* Root: try again what failed on the way home. */
 int vfiod_lease_restore(struct vfiod_lease *lease, struct vfiod_error **error);
 

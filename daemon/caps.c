@@ -19,6 +19,8 @@ const struct cap_use caps_table[] = {
 	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
 	  "enters /proc/PID/fd of other users, to see which host nodes are open and who still has "
 	  "a device" },
+	{ CAP_KILL, "CAP_KILL",
+	  "ends the process that holds a revoked lease, where the policy says so" },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
 	  "reads the links in /proc/PID/fd of other users, for the same two questions" },
 	{ CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",
@@ -74,6 +76,23 @@ static int apply(uint64_t kept)
 	return 0;
 }
 
+/* Whether a capability is in exactly the sets that it should be in. */
+static bool is_right(unsigned int cap, bool want)
+{
+	return has(CAPNG_EFFECTIVE, cap) == want && has(CAPNG_PERMITTED, cap) == want &&
+	       !has(CAPNG_INHERITABLE, cap) && !has(CAPNG_AMBIENT, cap) &&
+	       (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
+}
+
+/* The unit has left nothing to be dropped, nor the system call to do it. */
+static bool is_done(uint64_t kept)
+{
+	for (unsigned int cap = 0; cap < CAP_LIMIT; cap++)
+		if (!is_right(cap, kept & (UINT64_C(1) << cap)))
+			return false;
+	return true;
+}
+
 /* A success code is not evidence. */
 static int verify(uint64_t kept)
 {
@@ -82,11 +101,7 @@ static int verify(uint64_t kept)
 	if (capng_get_caps_process() < 0)
 		return -EIO;
 	for (unsigned int cap = 0; cap < CAP_LIMIT; cap++) {
-		bool want = kept & (UINT64_C(1) << cap);
-
-		if (has(CAPNG_EFFECTIVE, cap) != want || has(CAPNG_PERMITTED, cap) != want ||
-		    has(CAPNG_INHERITABLE, cap) || has(CAPNG_AMBIENT, cap) ||
-		    (has(CAPNG_BOUNDING_SET, cap) && !in_table(cap))) {
+		if (!is_right(cap, kept & (UINT64_C(1) << cap))) {
 			const char *name = capng_capability_to_name(cap);
 
 			log_error("Capability %s (%u) is not as it was set", name ? name : "?",
@@ -117,6 +132,6 @@ int caps_drop(void)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	r = apply(kept);
+	r = is_done(kept) ? 0 : apply(kept);
 	return r < 0 ? r : verify(kept);
 }

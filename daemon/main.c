@@ -3,6 +3,7 @@
 /* vfiod: options, capabilities, and into the loop. */
 
 #include "daemon/caps.h"
+#include "daemon/fault.h"
 #include "daemon/policy-load.h"
 #include "daemon/run.h"
 #include "daemon/util/log.h"
@@ -25,6 +26,9 @@ static int parse_options(int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+#ifdef VFIOD_FAULT_POINTS
+		{ "fault-points", no_argument, NULL, 'F' },
+#endif
 		{ NULL, 0, NULL, 0 },
 	};
 	int c = getopt_long(argc, argv, "h", options, NULL);
@@ -37,6 +41,12 @@ static int parse_options(int argc, char **argv)
 		puts("vfiod " PACKAGE_VERSION);
 		return 0;
 	}
+#ifdef VFIOD_FAULT_POINTS
+	if (c == 'F') {
+		fault_list();
+		return 0;
+	}
+#endif
 	if (c != -1)
 		return -EINVAL;
 	if (optind < argc) {

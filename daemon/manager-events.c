@@ -5,6 +5,7 @@
 #include "daemon/bus/bus.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
+#include "daemon/sysfs/attr.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "daemon/vfio/features.h"
@@ -16,7 +17,8 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 		       enum topology_change change, void *userdata)
 {
 	struct manager *manager = userdata;
-	bool replaced = change == TOPOLOGY_REPLACED;
+	/* What is removed and added again before anybody was told is another one. */
+	bool replaced = change == TOPOLOGY_REPLACED || change == TOPOLOGY_REMOVED;
 
 	if (change == TOPOLOGY_SAME)
 		return;
@@ -64,6 +66,7 @@ int manager_rescan(struct manager *manager)
 	struct host_features before = manager->features;
 	int r = scan_all(&manager->scanner);
 
+	engine_fence_strangers(&manager->engine);
 	features_read(&manager->host, &manager->features);
 	if (memcmp(&before, &manager->features, sizeof(before)) != 0)
 		bus_announce_manager(manager->bus);
@@ -135,10 +138,56 @@ static void on_node_event(struct manager *manager, const struct uevent *event)
 
 /* ---- events */
 
+/* The group of a device by its link alone: nothing else is read before it is shut off. */
+static uint32_t read_group(const struct manager *manager, const char *device)
+{
+	_cleanup_free_ char *path = NULL, *name = NULL;
+	uint64_t id;
+
+	if (asprintf(&path, "bus/pci/devices/%s/iommu_group", device) < 0) {
+		path = NULL;
+		return ID_UNKNOWN;
+	}
+	if (attr_read_link(manager->host.sys, path, &name) != 0 ||
+	    parse_uint(name, UINT32_MAX - 1, &id) < 0)
+		return ID_UNKNOWN;
+	return (uint32_t)id;
+}
+
+/*
+ * Before anything else (I6). "bind" too: with some IOMMUs a device has no group before something
+ * probes it.
+ */
+static void fence_first(struct manager *manager, const struct uevent *event)
+{
+	uint32_t group;
+
+	if (!manager->ledger.leases || !streq(event->subsystem, "pci"))
+		return;
+	if (streq(event->action, "remove")) {
+		engine_device_went(&manager->engine, event->name);
+	} else if (streq(event->action, "unbind")) {
+		engine_device_unbound(&manager->engine, event->name);
+	} else if (streq(event->action, "add") || streq(event->action, "bind")) {
+		group = read_group(manager, event->name);
+		if (group != ID_UNKNOWN)
+			engine_device_came(&manager->engine, event->name, group, event->usec);
+	}
+}
+
+static void know_fenced(struct manager *manager, const char *name)
+{
+	const struct device *device = topology_device(&manager->topology, name);
+
+	if (device)
+		engine_know_fenced(&manager->engine, device);
+}
+
 static void on_kernel_event(struct manager *manager, const struct uevent *event)
 {
 	int r;
 
+	fence_first(manager, event);
 	if (is_scanned(event->subsystem)) {
 		engine_forget_clean(&manager->engine, event->name, event->seqnum);
 		if (streq(event->action, "remove"))
@@ -147,6 +196,7 @@ static void on_kernel_event(struct manager *manager, const struct uevent *event)
 			r = scan_one(&manager->scanner, event->subsystem, event->name);
 		if (r < 0)
 			log_warning("reading %s: %s", event->name, strerror(-r));
+		know_fenced(manager, event->name);
 		if (!streq(event->action, "change"))
 			manager_status(manager);
 	} else if (streq(event->subsystem, "iommu")) {

@@ -7,6 +7,8 @@
 
 #include "daemon/bus/bus.h"
 #include "daemon/bus/refusals.h"
+#include "daemon/bus/revoke.h"
+#include "daemon/fault.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
 #include "daemon/util/log.h"
@@ -14,6 +16,7 @@
 #include "daemon/vfio/features.h"
 #include "daemon/vfio/node.h"
 
+#include <fcntl.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -40,9 +43,32 @@ static void on_lease_removed(struct lease *lease, void *userdata)
 	manager_status(manager);
 }
 
+static void on_fenced(struct lease *lease, const char *device, const char *outcome, void *userdata)
+{
+	struct manager *manager = userdata;
+	const struct lease_device *d = lease_device(lease, device);
+
+	bus_device_fenced(manager->bus, device, d ? d->group : ID_UNKNOWN, outcome);
+}
+
+static void on_revoke_requested(struct lease *lease, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	bus_revoke_requested(manager->bus, lease);
+}
+
+static int on_vouch(struct lease *lease, void **query, void (**query_free)(void *), void *userdata)
+{
+	return bus_vouch(userdata, lease, query, query_free);
+}
+
 static const struct engine_ops engine_ops = {
 	.changed = on_lease_changed,
+	.fenced = on_fenced,
 	.removed = on_lease_removed,
+	.revoke_requested = on_revoke_requested,
+	.vouch = on_vouch,
 };
 
 void manager_connection_gone(struct manager *manager, const char *name)
@@ -66,7 +92,8 @@ static void check_holder(struct manager *manager, struct lease *lease)
 {
 	if (lease->state != LEASE_LEASED || lease->persist || lease_has_live_lifeline(lease))
 		return;
-	if (lease->has_lifeline || !streq0(lease->bus_id, bus_id(manager->bus)))
+	if (lease->has_lifeline || !lease->connection ||
+	    !streq0(lease->bus_id, bus_id(manager->bus)))
 		engine_end(&manager->engine, lease, "holder gone", true);
 	else if (bus_check_name(manager->bus, lease->connection, on_name_checked, manager) < 0)
 		engine_end(&manager->engine, lease, "holder not known", true);
@@ -79,14 +106,9 @@ static void adopt_lifelines(struct manager *manager)
 
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
-		struct lease *lease = strncmp(names[i], "lease-", 6) == 0
-					      ? ledger_lease(&manager->ledger, names[i] + 6)
-					      : NULL;
 
-		if (!lease || lease->state != LEASE_LEASED)
-			fd_close(fd);
-		else if (engine_adopt_lifeline(&manager->engine, lease, fd) < 0)
-			log_error("lease %s: its lifeline cannot be watched", lease->id);
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		engine_adopt_lifeline(&manager->engine, names[i], fd);
 	}
 }
 
@@ -126,13 +148,17 @@ static int recover(struct manager *manager)
 {
 	int r;
 
+	manager_drain_recover(manager);
 	r = engine_recover(&manager->engine);
 	if (r < 0)
 		return r;
+	engine_fence_strangers(&manager->engine);
 	adopt_lifelines(manager);
+	fault_point(RECOVER_ADOPTED);
 	r = node_strip_all(&manager->host, acl_explained, manager);
 	if (r < 0)
 		log_warning("ACLs of VFIO nodes: %s", strerror(-r));
+	fault_point(RECOVER_STRIPPED);
 	return 0;
 }
 
@@ -222,7 +248,7 @@ int manager_decide(struct manager *manager, const struct request *request,
 		   struct decision **decision)
 {
 	return decide(&manager->topology, manager->policy, &manager->ledger, &manager->features,
-		      manager->draining, request, decision);
+		      manager->draining || manager->engine.blind, request, decision);
 }
 
 /* ---- start and end */

@@ -89,5 +89,13 @@ int manager_rescan(struct manager *manager);
 int manager_decide(struct manager *manager, const struct request *request,
 		   struct decision **decision);
 
+/*
+ * Whether new leases are given: for maintenance, and across restarts of the daemon. -errno: it
+ * cannot be written down, and is as before.
+ */
+int manager_drain(struct manager *manager, bool on);
+/* As it was in an earlier run. */
+void manager_drain_recover(struct manager *manager);
+
 /* A bus connection has gone: its leases end, unless something else keeps them. */
 void manager_connection_gone(struct manager *manager, const char *name);

@@ -4,6 +4,7 @@
 
 #include "daemon/run.h"
 
+#include "daemon/fault.h"
 #include "daemon/util/log.h"
 
 #include <systemd/sd-daemon.h>
@@ -43,6 +44,7 @@ int daemon_run(const struct manager_paths *paths)
 	sd_event *event = NULL;
 	int r;
 
+	fault_init();
 	r = sd_event_default(&event);
 	if (r >= 0)
 		r = manager_new(event, &manager);

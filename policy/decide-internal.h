@@ -52,6 +52,7 @@ struct claim {
 	const struct host_features *features;
 	const struct request *request;
 	bool draining;
+	const struct lease *lease; /* that is to have more; NULL: a new one is asked for */
 
 	enum fit *fits;		/* of each rule of the policy */
 	struct target *targets; /* as in the request: devices, then withhold */
@@ -105,6 +106,8 @@ bool mode_in_kernel(const struct host_features *features, enum mode mode);
 /* The kinds of use (bit per enum use_kind) that stand against taking a device from the host. */
 unsigned int device_uses(const struct device *device);
 enum reason judge_member(const struct claim *claim, const struct member *member);
+/* The verbs that the rule of a named member must have. */
+unsigned int member_verbs(const struct claim *claim, const struct member *member);
 void claim_judge(struct claim *claim);
 /* The reason that counts most, REASON_ALLOWED for none. */
 enum reason claim_refusal(const struct claim *claim);

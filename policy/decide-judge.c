@@ -101,11 +101,32 @@ static enum reason judge_kind(const struct claim *claim, const struct member *me
 	return as_expected(claim->request, device) ? REASON_ALLOWED : REASON_WRONG_DEVICE;
 }
 
+/* The entry of a member in the lease that asks for more; NULL: it has none. */
+static const struct lease_device *own_entry(const struct claim *claim, const struct member *member)
+{
+	const struct lease_device *entry;
+
+	if (!claim->lease || member->lease != claim->lease || !member->device)
+		return NULL;
+	entry = lease_device(claim->lease, member->name);
+	return entry && entry->identity == member->device->identity ? entry : NULL;
+}
+
+unsigned int member_verbs(const struct claim *claim, const struct member *member)
+{
+	const struct lease_device *entry = own_entry(claim, member);
+	unsigned int verbs = claim_verbs(claim, member->target->withhold);
+
+	if (entry && (entry->came || entry->state == DEVICE_FENCED))
+		verbs |= 1U << VERB_FENCED;
+	return verbs;
+}
+
 /* What the deciding rule says about a device that was named. */
 static enum reason judge_rule(const struct claim *claim, const struct member *member)
 {
 	const struct rule *rule = member->rule;
-	unsigned int verbs = claim_verbs(claim, member->target->withhold);
+	unsigned int verbs = member_verbs(claim, member);
 
 	if (!rule)
 		return claim_rule_wants_unit(claim, member->device, &rule) ? REASON_NO_PROCESS
@@ -171,11 +192,39 @@ static bool pf_vf_conflict(const struct claim *claim, const struct device *devic
 	return false;
 }
 
+/*
+ * What stands against granting a device that the lease itself keeps shut. It was taken from the
+ * host already, but under a policy that may have changed since: its driver needs consent still. One
+ * that is granted, or on its way to be shut off, is busy for its own lease too.
+ */
+static enum reason judge_own(const struct claim *claim, const struct member *member)
+{
+	const struct lease_device *entry = own_entry(claim, member);
+	const struct device *device = member->device;
+	struct device host = *device;
+
+	if (claim->lease->state != LEASE_LEASED)
+		return judge_lease(claim->lease);
+	if (!entry || entry->gone || entry->left || member->target->withhold ||
+	    (entry->state != DEVICE_WITHHELD && entry->state != DEVICE_FENCED))
+		return REASON_GROUP_LEASED;
+	if (entry->parking)
+		return REASON_GROUP_DRAINING;
+	host.driver = entry->saved_driver;
+	if (host.driver && driver_counts(&host) && !rule_consents(member->rule, host.driver))
+		return REASON_CONSENT_DRIVER;
+	if (device_uses(device) & ~member->rule->waive)
+		return REASON_IN_USE;
+	return pf_vf_conflict(claim, device) ? REASON_PF_VF : REASON_ALLOWED;
+}
+
 /* What stands against taking a device from the host that was named. */
 static enum reason judge_taking(const struct claim *claim, const struct member *member)
 {
 	const struct device *device = member->device;
 
+	if (member->lease && member->lease == claim->lease)
+		return judge_own(claim, member);
 	if (member->lease || stays(member))
 		return judge_lease(member->lease);
 	if (driver_counts(device) && !rule_consents(member->rule, device->driver))
@@ -190,6 +239,9 @@ static enum reason judge_sibling(const struct claim *claim, const struct member 
 {
 	const struct device *device = member->device;
 
+	/* What the lease has done with it stays so. */
+	if (member->lease && member->lease == claim->lease)
+		return REASON_ALLOWED;
 	if (member->lease)
 		return judge_lease(member->lease);
 	if (stays(member))
@@ -235,6 +287,8 @@ static enum action plan_member(const struct claim *claim, const struct member *m
 {
 	if (member->reason != REASON_ALLOWED || stays(member))
 		return ACTION_NONE;
+	if (member->lease && !member->target)
+		return ACTION_NONE;
 	if (member->target && !member->target->withhold)
 		return ACTION_GRANT;
 	return plan_parking(claim, member->device);
@@ -248,15 +302,29 @@ static void claim_refuse(struct claim *claim, enum reason reason, const struct r
 	claim->refused_rule[reason] = rule;
 }
 
+/* A withheld device of the lease counts for its rule as it is. */
+static bool counted_already(const struct claim *claim, const struct target *target)
+{
+	const struct lease_device *entry =
+		claim->lease && target->device ? lease_device(claim->lease, target->device->name)
+					       : NULL;
+
+	return entry && entry->state != DEVICE_FENCED && streq0(entry->rule, target->rule->id);
+}
+
 static void judge_limits(struct claim *claim, const struct rule *rule)
 {
 	uid_t owner = claim->request->owner;
+	bool has = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < claim->n_targets; i++)
-		if (claim->targets[i].rule == rule)
+		if (claim->targets[i].rule == rule && !counted_already(claim, &claim->targets[i]))
 			n++;
-	if (rule->limit_leases != UINT32_MAX &&
+	/* A lease that grows is no further one. */
+	for (size_t i = 0; claim->lease && i < claim->lease->n_devices; i++)
+		has = has || streq0(claim->lease->devices[i].rule, rule->id);
+	if (rule->limit_leases != UINT32_MAX && !has &&
 	    ledger_count_rule_leases(claim->ledger, owner, rule->id) >= rule->limit_leases)
 		claim_refuse(claim, REASON_LIMIT_RULE_LEASES, rule);
 	if (rule->limit_devices != UINT32_MAX &&
@@ -320,8 +388,9 @@ static void judge_request(struct claim *claim)
 	claim->unmet = claim->n_undrawn == 0 ? find_unmet(claim) : NULL;
 	if (claim->unmet)
 		claim_refuse(claim, REASON_WRONG_DEVICE, NULL);
-	if (policy && ledger_count_owner(claim->ledger, claim->request->owner) >=
-			      policy->limit_leases_per_user)
+	if (policy && !claim->lease &&
+	    ledger_count_owner(claim->ledger, claim->request->owner) >=
+		    policy->limit_leases_per_user)
 		claim_refuse(claim, REASON_LIMIT_USER, NULL);
 	if (name_taken(claim))
 		claim_refuse(claim, REASON_NAME_TAKEN, NULL);

@@ -188,6 +188,7 @@ int decide(const struct topology *topology, const struct policy *policy,
 		.features = features,
 		.draining = draining,
 		.request = request,
+		.lease = request->lease ? ledger_lease(ledger, request->lease) : NULL,
 	};
 	enum reason size = refuse_size(request);
 	int r = 0;

@@ -101,6 +101,11 @@ struct request {
 	char *const *withhold;	/* sysfs names */
 	enum mode mode;	  /* auto: cdev, else group; never node, which opens paths to a whole uid */
 	const char *name; /* label or NULL */
+	/*
+	 * Id of a lease that is to have the devices besides its own: its groups are not busy for
+	 * it, and what it keeps shut in them (withheld, fenced) may be granted. NULL: a new lease.
+	 */
+	const char *lease;
 	bool persist;
 	uint64_t memlock; /* bytes, 0: not asked for */
 	const struct expect *expect;

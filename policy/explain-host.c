@@ -131,7 +131,9 @@ static void say_name_taken(FILE *f, const struct claim *claim)
 
 static void say_draining(FILE *f, const struct claim *claim)
 {
-	fputs("The host gives no new leases: an administrator is draining it.", f);
+	fputs("The host gives no new leases: an administrator is draining it, or a "
+	      "journal of an earlier lease cannot be read; see the log of vfiod.",
+	      f);
 }
 
 const struct explanation explanations_of_host[REASON_MAX] = {

@@ -48,7 +48,7 @@ static void say_deny_rule(FILE *f, const struct claim *claim, const struct membe
 
 static void say_verb(FILE *f, const struct claim *claim, const struct member *member)
 {
-	unsigned int verbs = claim_verbs(claim, member->target->withhold);
+	unsigned int verbs = member_verbs(claim, member);
 
 	fputs("The ", f);
 	explain_put_rule(f, member->rule);
@@ -98,7 +98,7 @@ static void say_consent_driver(FILE *f, const struct claim *claim, const struct 
 	fputs("The ", f);
 	explain_put_rule(f, member->rule);
 	fprintf(f, " does not consent to taking %s from its driver %s.", member->name,
-		member->device->driver);
+		member->host_driver);
 }
 
 static void say_memlock(FILE *f, const struct claim *claim)

@@ -21,6 +21,15 @@ static const char *const device_state_table[DEVICE_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(device_state, enum device_state)
 
+static const char *const revocation_table[REVOCATION_MAX] = {
+	[REVOCATION_NONE] = "none",
+	[REVOCATION_ASKED] = "asked",
+	[REVOCATION_UNBINDING] = "unbinding",
+	[REVOCATION_KILLED] = "killed",
+	[REVOCATION_NOT_POSSIBLE] = "kill-not-possible",
+};
+DEFINE_STRING_TABLE(revocation, enum revocation)
+
 /*
  * The life of a lease. Its end is not in the table: it is taken out of the ledger, from restoring.
  * A claim that fails goes to restoring without draining: no fd was ever given.
@@ -84,6 +93,9 @@ struct lease *lease_free(struct lease *lease)
 	free(lease->bus_id);
 	free(lease->unit);
 	free(lease->end_reason);
+	free(lease->part_of);
+	free(lease->revoke_reason);
+	free(lease->revoke_note);
 	free(lease->name);
 	free(lease->id);
 	free(lease);
@@ -142,6 +154,19 @@ struct lease_device *lease_add_device(struct lease *lease, const char *name)
 	return &lease->devices[i];
 }
 
+void lease_remove_device(struct lease *lease, const char *name)
+{
+	bool found;
+	size_t i = lease_device_place(lease, name, &found);
+
+	if (!found)
+		return;
+	lease_device_done(&lease->devices[i]);
+	lease->n_devices--;
+	memmove(lease->devices + i, lease->devices + i + 1,
+		(lease->n_devices - i) * sizeof(*lease->devices));
+}
+
 bool lease_has_group(const struct lease *lease, uint32_t id)
 {
 	for (size_t i = 0; i < lease->n_groups; i++)
@@ -163,6 +188,65 @@ int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation)
 	for (i = lease->n_groups++; i > 0 && lease->groups[i - 1].id > id; i--)
 		lease->groups[i] = lease->groups[i - 1];
 	lease->groups[i] = (struct lease_group){ .id = id, .generation = generation };
+	return 0;
+}
+
+/* Room for that many more, so that what comes cannot fail. */
+static int reserve_devices(struct lease *lease, size_t n)
+{
+	struct lease_device *grown =
+		reallocarray(lease->devices, (lease->n_devices + n) * 2 + 8, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	lease->devices = grown;
+	return 0;
+}
+
+static void put_device(struct lease *lease, const struct lease_device *device)
+{
+	bool found;
+	size_t i = lease_device_place(lease, device->name, &found);
+
+	memmove(lease->devices + i + 1, lease->devices + i,
+		(lease->n_devices - i) * sizeof(*lease->devices));
+	lease->n_devices++;
+	lease->devices[i] = *device;
+}
+
+static void move_devices(struct lease *from, struct lease *to, uint32_t group)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < from->n_devices; i++) {
+		if (from->devices[i].group == group)
+			put_device(to, &from->devices[i]);
+		else
+			from->devices[kept++] = from->devices[i];
+	}
+	from->n_devices = kept;
+}
+
+int lease_move_group(struct lease *from, struct lease *to, uint32_t id)
+{
+	size_t n = 0, at = 0;
+	int r;
+
+	while (at < from->n_groups && from->groups[at].id != id)
+		at++;
+	if (at == from->n_groups)
+		return -ENOENT;
+	for (size_t i = 0; i < from->n_devices; i++)
+		n += from->devices[i].group == id;
+	r = reserve_devices(to, n);
+	if (r >= 0)
+		r = lease_add_group(to, id, from->groups[at].generation);
+	if (r < 0)
+		return r;
+	move_devices(from, to, id);
+	from->n_groups--;
+	memmove(from->groups + at, from->groups + at + 1,
+		(from->n_groups - at) * sizeof(*from->groups));
 	return 0;
 }
 

@@ -93,7 +93,7 @@ size_t ledger_count_owner(const struct ledger *ledger, uid_t owner)
 	size_t n = 0;
 
 	HASH_FOREACH (lease, ledger->leases)
-		if (lease->owner == owner)
+		if (lease->owner == owner && !lease->part_of)
 			n++;
 	return n;
 }
@@ -117,7 +117,7 @@ size_t ledger_count_rule_leases(const struct ledger *ledger, uid_t owner, const 
 	size_t n = 0;
 
 	HASH_FOREACH (lease, ledger->leases)
-		if (lease->owner == owner && lease_count_rule(lease, rule) > 0)
+		if (lease->owner == owner && !lease->part_of && lease_count_rule(lease, rule) > 0)
 			n++;
 	return n;
 }

@@ -52,7 +52,14 @@ struct lease_device {
 
 	/* What the lease wants of it. */
 	char *target_driver; /* VFIO driver to be bound; NULL: no driver (override "none") */
+	bool gone;	     /* removed from the host meanwhile: what has its name is another */
 	bool left;	     /* stays as it is: on a driver that the kernel does not count */
+	/*
+	 * It is to be shut off: journaled before a step that opens it to the owner, so that a crash
+	 * in the middle ends shut, and while it is taken from the owner. Its state is what it was.
+	 */
+	bool parking;
+	bool came; /* it arrived while the group was leased: the host never had it */
 
 	char *error; /* why it is not home, while the lease is failed; or NULL */
 };
@@ -66,6 +73,19 @@ struct lease_holder {
 	pid_t pid;
 	char *command;
 };
+
+/* How far a revocation has come: the rungs of the ladder. */
+enum revocation {
+	REVOCATION_NONE,
+	REVOCATION_ASKED,	 /* the owner was told, and has until the deadline */
+	REVOCATION_UNBINDING,	 /* the lease has ended; the kernel asks whoever has fds */
+	REVOCATION_KILLED,	 /* the holder was killed */
+	REVOCATION_NOT_POSSIBLE, /* the policy says "kill", and nobody may be killed: see the note
+				  */
+	REVOCATION_MAX,
+	REVOCATION_INVALID = -1,
+};
+DECLARE_STRING_TABLE(revocation, enum revocation)
 
 struct lease {
 	char *id;   /* 16 hexadecimal digits */
@@ -91,8 +111,17 @@ struct lease {
 	uid_t acquirer;	     /* uid of the connection */
 	char *unit;	     /* system unit of the acquirer; NULL: none or not known */
 	bool has_lifeline;
-	char *end_reason;	      /* why it ended, from draining on; or NULL */
-	struct lease_holder *holders; /* while draining: who still has fds, as far as known */
+	char *end_reason; /* why it ended, from draining on; or NULL */
+	/*
+	 * Of a lease that is a part of another one: groups that are being prepared for it, or that
+	 * were taken from it and go home. NULL for a lease of its own.
+	 */
+	char *part_of;
+	enum revocation revocation;
+	uint64_t revoke_deadline_usec; /* CLOCK_REALTIME; 0: no revocation */
+	char *revoke_reason;	       /* of root's; or NULL */
+	char *revoke_note;	       /* what came of the last rung; or NULL */
+	struct lease_holder *holders;  /* while draining: who still has fds, as far as known */
 	size_t n_holders;
 
 	void *data; /* the daemon's */
@@ -109,7 +138,15 @@ bool lease_has_group(const struct lease *lease, uint32_t id);
 int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation);
 /* Adds an empty entry for a device, kept sorted by name. NULL: out of memory. */
 struct lease_device *lease_add_device(struct lease *lease, const char *name);
+/* Takes the entry of a device out, if there is one. */
+void lease_remove_device(struct lease *lease, const char *name);
 size_t lease_count_devices(const struct lease *lease, enum device_state state);
+/*
+ * Moves a group with all its devices (entries and what they own) to another lease. 0, -ENOENT (it
+ * has no such group) or -ENOMEM: then nothing has moved. Pointers to devices of both are not good
+ * any more.
+ */
+int lease_move_group(struct lease *from, struct lease *to, uint32_t id);
 void lease_clear_holders(struct lease *lease);
 
 /* Whether the step is in the state machine's table. */
@@ -141,6 +178,7 @@ struct lease *ledger_find(const struct ledger *ledger, const char *id_or_name, u
 			  bool any_owner);
 struct lease *ledger_group(const struct ledger *ledger, uint32_t group);
 struct lease *ledger_device(const struct ledger *ledger, const char *device);
+/* Leases of an owner. A part of another lease is none of its own. */
 size_t ledger_count_owner(const struct ledger *ledger, uid_t owner);
 /* Leases of the owner with a device that the rule decided, and granted or withheld such devices. */
 size_t ledger_count_rule_leases(const struct ledger *ledger, uid_t owner, const char *rule);

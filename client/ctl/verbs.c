@@ -41,6 +41,23 @@ static const struct verb verbs[] = {
 	  verb_release },
 	{ "restore", "[--no-wait] LEASE…", "Try again what failed on the way home (root)",
 	  "  --no-wait                    return at once\n", HELP_PLAIN, verb_restore },
+	{ "add", "[OPTION…] LEASE DEV…", "Have more devices in a lease",
+	  "  --withhold=DEV[,DEV…]        devices of the same groups to be kept shut\n"
+	  "  --expect=DEV=VENDOR:PRODUCT  refuse if DEV is other hardware by now\n"
+	  "  --no-ask-password            do not let polkit ask\n",
+	  HELP_PLAIN, verb_add },
+	{ "remove", "LEASE DEV…", "Give devices of a lease back", "", HELP_PLAIN, verb_remove },
+	{ "revoke", "[OPTION…] LEASE…", "Ask for leases back, then end them (root)",
+	  "  --grace=SECONDS              how long the owner has (default: 60)\n"
+	  "  --reason=TEXT                what the owner is told\n"
+	  "  --no-wait                    return when the owner has been told\n",
+	  HELP_PLAIN, verb_revoke },
+	{ "drain", "[OPTION…]", "Give no new leases, revoke all, wait (root)",
+	  "  --grace=SECONDS              how long the owners have (default: 60)\n"
+	  "  --reason=TEXT                what they are told (default: maintenance)\n"
+	  "  --no-wait                    return when they have been told\n"
+	  "  --off                        give leases again\n",
+	  HELP_PLAIN, verb_drain },
 	{ "monitor", "", "Show what changes, as it changes", "", HELP_PLAIN, verb_monitor },
 	{ "policy", "check FILE…", "Check policy files, without the daemon", "", HELP_PLAIN,
 	  verb_policy },

@@ -11,6 +11,8 @@
 
 #include "daemon/bus/acquire.h"
 
+#include "daemon/bus/acquire-internal.h"
+#include "daemon/bus/add-devices.h"
 #include "daemon/bus/bus.h"
 #include "daemon/bus/call.h"
 #include "daemon/bus/judge.h"
@@ -20,6 +22,8 @@
 #include "daemon/bus/polkit.h"
 #include "daemon/bus/record.h"
 #include "daemon/bus/request.h"
+#include "daemon/fault.h"
+#include "daemon/lease/grow.h"
 #include "daemon/lease/lifeline.h"
 #include "daemon/util/log.h"
 #include "daemon/vfio/features.h"
@@ -27,20 +31,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-struct acquire {
-	struct bus_request *request;
-	struct request ask;
-	struct judge *judge;
-	struct decision *asked; /* the decision that the user was asked about */
-	struct polkit_query *polkit;
-	struct modules_load *modules;
-	struct engine *engine;
-	struct lease *claiming; /* in the engine's hands, its outcome is due */
-	bool lifeline_is_process;
-	bool modules_loaded;
-};
-
-static void acquire_free(void *data)
+void acquire_free(void *data)
 {
 	struct acquire *acquire = data;
 
@@ -48,6 +39,10 @@ static void acquire_free(void *data)
 		return;
 	if (acquire->claiming)
 		engine_abandon_claim(acquire->engine, acquire->claiming);
+	if (acquire->adding)
+		engine_abandon_growth(acquire->engine, acquire);
+	strv_free(acquire->added);
+	free(acquire->lease_id);
 	modules_load_free(acquire->modules);
 	polkit_query_free(acquire->polkit);
 	decision_free(acquire->asked);
@@ -65,7 +60,7 @@ static void refuse(struct call *call, const struct decision *decision)
 	call_error(call, reason_to_error(decision->reason), "%s", decision->message);
 }
 
-static void start_judging(struct call *call)
+void acquire_judge(struct call *call)
 {
 	struct acquire *acquire = call->data;
 	int r;
@@ -94,7 +89,7 @@ static void on_modules(struct modules_load *load, int r, const char *message, vo
 	features_read(&call->manager->host, &call->manager->features);
 	/* That took a while, and nothing was reserved meanwhile: look again. */
 	acquire->modules_loaded = true;
-	start_judging(call);
+	acquire_judge(call);
 }
 
 static bool have(struct manager *manager, const char *format, const char *name)
@@ -160,7 +155,7 @@ static void on_polkit(struct polkit_query *query, int r, enum polkit_outcome out
 		return;
 	}
 	/* The user may have thought for minutes: look again. */
-	start_judging(call);
+	acquire_judge(call);
 }
 
 static void ask_polkit(struct call *call)
@@ -264,6 +259,7 @@ static void hand_over(struct call *call, struct lease *lease)
 		return;
 	}
 	r = call_reply(call, reply);
+	fault_point(CLAIM_REPLIED);
 	if (r < 0)
 		engine_end(&manager->engine, lease, "the reply could not be sent", true);
 }
@@ -321,6 +317,10 @@ static void claim(struct call *call)
 	_cleanup_free_ unsigned int *waive = NULL;
 	int lifeline = -EBADF, r;
 
+	if (acquire->lease_id) {
+		add_devices_claim(call);
+		return;
+	}
 	r = lease_build(manager, acquire->request, call->creds, acquire->judge, &lease, &waive);
 	if (r > 0) {
 		call_error(call, "GroupChanged",
@@ -397,7 +397,7 @@ static bool memlock_possible(struct call *call)
 }
 
 /* Known before anything is moved: else drivers would be swapped for nothing. */
-static bool handoff_possible(struct call *call)
+bool acquire_handoff_possible(struct call *call)
 {
 	if (!handoffs_full(&call->manager->engine.handoffs, call->creds->uid))
 		return true;
@@ -411,9 +411,9 @@ static void begin(struct call *call)
 	struct acquire *acquire = call->data;
 
 	acquire->ask = bus_request_ask(acquire->request, call->creds);
-	if (call_go_slow(call) && handoff_possible(call) && lifeline_good(call) &&
+	if (call_go_slow(call) && acquire_handoff_possible(call) && lifeline_good(call) &&
 	    memlock_possible(call))
-		start_judging(call);
+		acquire_judge(call);
 }
 
 int method_acquire(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -427,7 +427,7 @@ int method_acquire(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	acquire = calloc(1, sizeof(*acquire));
 	if (!acquire)
 		return -ENOMEM;
-	r = bus_request_read(m, false, &acquire->request, error);
+	r = bus_request_read(m, REQUEST_FOR_ACQUIRE, &acquire->request, error);
 	if (r < 0) {
 		acquire_free(acquire);
 		return r;

@@ -398,6 +398,26 @@ void bus_lease_ended(struct bus *bus, const struct lease *lease)
 		log_warning("lease %s: Ended: %s", lease->id, strerror(-r));
 }
 
+void bus_flush(struct bus *bus)
+{
+	announce_flush(bus->announcer);
+}
+
+void bus_device_fenced(struct bus *bus, const char *device, uint32_t group, const char *outcome)
+{
+	_cleanup_free_ char *path = bus ? device_path(bus->manager, device) : NULL;
+	_cleanup_free_ char *group_path = NULL;
+	int r;
+
+	if (!path || group == ID_UNKNOWN || path_group(group, &group_path) < 0)
+		return;
+	announce_flush(bus->announcer);
+	r = sd_bus_emit_signal(bus->connection, VFIOD_PATH, "org.vfiod1.Manager", "DeviceFenced",
+			       "oos", path, group_path, outcome);
+	if (r < 0)
+		log_warning("%s: DeviceFenced: %s", device, strerror(-r));
+}
+
 /* ---- names of an earlier run */
 
 struct name_check {

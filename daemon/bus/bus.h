@@ -41,6 +41,12 @@ void bus_announce_manager(struct bus *bus);
 /* The lease's Ended signal, after what it changed was announced. */
 void bus_lease_ended(struct bus *bus, const struct lease *lease);
 
+/* Announces what changed now: for a signal that comes after it. */
+void bus_flush(struct bus *bus);
+
+/* Manager.DeviceFenced, after what it changed was announced. */
+void bus_device_fenced(struct bus *bus, const char *device, uint32_t group, const char *outcome);
+
 /* Whether a unique name is still on the bus; done is called later. For leases of an earlier run. */
 int bus_check_name(struct bus *bus, const char *name,
 		   void (*done)(const char *name, bool present, void *userdata), void *userdata);

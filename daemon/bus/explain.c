@@ -202,7 +202,7 @@ int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	if (!explain)
 		return -ENOMEM;
-	r = bus_request_read(m, true, &explain->request, error);
+	r = bus_request_read(m, REQUEST_FOR_EXPLAIN, &explain->request, error);
 	if (r >= 0 && (explain->request->gids || explain->request->unit) &&
 	    !explain->request->subject_given)
 		r = bus_error_set(error, "BadOption", "gids and unit go with uid; give it too");

@@ -31,8 +31,7 @@ bool lease_controlled_by(const struct lease *lease, const struct creds *creds, c
 	       streq0(lease->unit, creds->unit);
 }
 
-/* The lease of the call, if the caller controls it; else the call is answered. */
-static struct lease *controlled_lease(struct call *call)
+struct lease *controlled_lease(struct call *call)
 {
 	struct manager *manager = call->manager;
 	/* The ledger is the manager's: const comes from the lookup alone. */

@@ -8,6 +8,10 @@
 
 int method_release(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int method_get_fds(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* The lease of the call, if the caller controls it; else NULL, and the call is answered. */
+struct call;
+struct lease *controlled_lease(struct call *call);
+
 int method_restore(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /*

@@ -2,8 +2,11 @@
 
 /* org.vfiod1.Lease: properties. Its methods are in lease-methods.c. */
 
+#include "daemon/bus/add-devices.h"
 #include "daemon/bus/lease-methods.h"
 #include "daemon/bus/object.h"
+#include "daemon/bus/remove-devices.h"
+#include "daemon/bus/revoke.h"
 
 static int append_id(struct manager *manager, const void *object, sd_bus_message *m)
 {
@@ -58,7 +61,8 @@ static int append_devices_in(struct manager *manager, const struct lease *lease,
 
 	r = sd_bus_message_open_container(m, 'a', "o");
 	for (size_t i = 0; r >= 0 && i < lease->n_devices; i++)
-		if (lease->devices[i].state == state && !lease->devices[i].left)
+		if (lease->devices[i].state == state && !lease->devices[i].left &&
+		    !(lease->devices[i].gone && state == DEVICE_FENCED))
 			r = append_path_device(manager, m, lease->devices[i].name);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
@@ -128,6 +132,31 @@ static int append_texts(struct manager *manager, const struct lease *lease, sd_b
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_revocation(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct lease *lease = object;
+	int r;
+
+	r = sd_bus_message_open_container(m, 'r', "stss");
+	if (r >= 0)
+		r = append_string(m, revocation_to_string(lease->revocation));
+	if (r >= 0)
+		r = sd_bus_message_append(m, "t", lease->revoke_deadline_usec);
+	if (r >= 0)
+		r = append_string(m, lease->revoke_reason);
+	if (r >= 0)
+		r = append_string(m, lease->revoke_note);
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_part_of(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct lease *lease = object;
+
+	return lease->part_of ? append_path_lease(m, lease->part_of)
+			      : sd_bus_message_append(m, "o", "/");
+}
+
 static const char *rule_of(const struct lease_device *device)
 {
 	return device->rule;
@@ -149,13 +178,22 @@ static int append_errors(struct manager *manager, const void *object, sd_bus_mes
 }
 
 static const struct property properties[] = {
-	{ "Id", append_id },	       { "Name", append_name },
-	{ "Owner", append_owner },     { "Mode", append_mode },
-	{ "State", append_state },     { "Groups", append_groups },
-	{ "Devices", append_devices }, { "Withheld", append_withheld },
-	{ "Fenced", append_fenced },   { "Holders", append_holders },
-	{ "Errors", append_errors },   { "Since", append_since },
-	{ "Rules", append_rules },     { NULL, NULL },
+	{ "Id", append_id },
+	{ "Name", append_name },
+	{ "Owner", append_owner },
+	{ "Mode", append_mode },
+	{ "State", append_state },
+	{ "Groups", append_groups },
+	{ "Devices", append_devices },
+	{ "Withheld", append_withheld },
+	{ "Fenced", append_fenced },
+	{ "Holders", append_holders },
+	{ "Errors", append_errors },
+	{ "Since", append_since },
+	{ "Rules", append_rules },
+	{ "PartOf", append_part_of },
+	{ "Revocation", append_revocation },
+	{ NULL, NULL },
 };
 
 static const sd_bus_vtable vtable[] = {
@@ -166,6 +204,13 @@ static const sd_bus_vtable vtable[] = {
 				method_get_fds, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Restore", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restore,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("AddDevices", SD_BUS_ARGS("as", devices, "a{sv}", options),
+				SD_BUS_RESULT("h", handoff), method_add_devices,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("RemoveDevices", SD_BUS_ARGS("as", devices), SD_BUS_NO_RESULT,
+				method_remove_devices, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Revoke", SD_BUS_ARGS("t", grace_usec, "s", reason),
+				SD_BUS_NO_RESULT, method_revoke, SD_BUS_VTABLE_UNPRIVILEGED),
 	PROPERTY("Id", "s", PROPERTY_CONST),
 	PROPERTY("Name", "s", PROPERTY_CONST),
 	PROPERTY("Owner", "u", PROPERTY_CONST),
@@ -179,6 +224,9 @@ static const sd_bus_vtable vtable[] = {
 	PROPERTY("Errors", "a(os)", PROPERTY_CHANGES),
 	PROPERTY("Since", "t", PROPERTY_CONST),
 	PROPERTY("Rules", "a(os)", PROPERTY_CHANGES),
+	PROPERTY("PartOf", "o", PROPERTY_CONST),
+	PROPERTY("Revocation", "(stss)", PROPERTY_CHANGES),
+	SD_BUS_SIGNAL_WITH_ARGS("RevokeRequested", SD_BUS_ARGS("t", deadline_usec, "s", reason), 0),
 	SD_BUS_SIGNAL_WITH_ARGS("Ended", SD_BUS_ARGS("s", reason), 0),
 	SD_BUS_VTABLE_END,
 };

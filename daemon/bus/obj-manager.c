@@ -143,6 +143,30 @@ static int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return call_start(userdata, m, rescan, error);
 }
 
+/* ---- Drain */
+
+static void drain(struct call *call)
+{
+	int on, r;
+
+	if (!call_require_root(call))
+		return;
+	r = sd_bus_message_rewind(call->message, 1);
+	if (r >= 0)
+		r = sd_bus_message_read(call->message, "b", &on);
+	if (r >= 0)
+		r = manager_drain(call->manager, on);
+	if (r < 0)
+		call_errno(call, r, "writing it down");
+	else
+		call_done(call);
+}
+
+static int method_drain(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return call_start(userdata, m, drain, error);
+}
+
 /* ---- properties */
 
 static int append_version(struct manager *manager, const void *object, sd_bus_message *m)
@@ -160,6 +184,9 @@ static int append_features(struct manager *manager, const void *object, sd_bus_m
 		{ f->group, "group" },
 		{ f->iommufd, "iommufd" },
 		{ f->cdev, "cdev" },
+		{ true, "fence-reaction" },
+		/* Nobody attaches before handing out but in mode group. */
+		{ f->group, "fence-ownership" },
 		{ manager->process_fd, "process-fd" },
 	};
 	int r = sd_bus_message_open_container(m, 'a', "s");
@@ -240,12 +267,16 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_rescan,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_ARGS("b", on), SD_BUS_NO_RESULT, method_drain,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	PROPERTY("Version", "s", PROPERTY_CONST),
 	PROPERTY("Features", "as", PROPERTY_CHANGES),
 	PROPERTY("PolicyFiles", "as", PROPERTY_CHANGES),
 	PROPERTY("PolicySerial", "t", PROPERTY_CHANGES),
 	PROPERTY("Draining", "b", PROPERTY_CHANGES),
 	PROPERTY("Limits", "a{sv}", PROPERTY_CHANGES),
+	SD_BUS_SIGNAL_WITH_ARGS("DeviceFenced", SD_BUS_ARGS("o", device, "o", group, "s", outcome),
+				0),
 	SD_BUS_VTABLE_END,
 };
 

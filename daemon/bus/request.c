@@ -258,11 +258,11 @@ static const struct option {
 	const char *name;
 	const char *signature;
 	int (*read)(sd_bus_message *m, struct reader *reader);
-	enum { BOTH, ACQUIRE_ONLY, EXPLAIN_ONLY } where;
+	enum { BOTH, ACQUIRE_ONLY, EXPLAIN_ONLY, ALL } where; /* ALL: AddDevices too */
 } options[] = {
 	{ "mode", "s", read_mode, BOTH },
 	{ "name", "s", read_name, BOTH },
-	{ "withhold", "as", read_withhold, BOTH },
+	{ "withhold", "as", read_withhold, ALL },
 	{ "lifeline", "h", read_lifeline, ACQUIRE_ONLY },
 	{ "persist", "b", read_persist, BOTH },
 	{ "shared", "b", read_shared, BOTH },
@@ -270,23 +270,36 @@ static const struct option {
 	{ "attach", "b", read_attach, BOTH },
 	{ "device-fds", "b", read_device_fds, BOTH },
 	{ "memlock", "t", read_memlock, BOTH },
-	{ "expect", "a{ss}", read_expect, BOTH },
-	{ "interactive", "b", read_interactive, BOTH },
+	{ "expect", "a{ss}", read_expect, ALL },
+	{ "interactive", "b", read_interactive, ALL },
 	{ "uid", "u", read_uid, EXPLAIN_ONLY },
 	{ "gids", "au", read_gids, EXPLAIN_ONLY },
 	{ "unit", "s", read_unit, EXPLAIN_ONLY },
 };
 
-static const struct option *find_option(const char *key, bool explain)
+static bool option_is_for(const struct option *option, enum request_for what)
+{
+	switch (what) {
+	case REQUEST_FOR_ACQUIRE:
+		return option->where != EXPLAIN_ONLY;
+	case REQUEST_FOR_EXPLAIN:
+		return option->where != ACQUIRE_ONLY;
+	case REQUEST_FOR_ADD:
+		return option->where == ALL;
+	}
+	return false;
+}
+
+static const struct option *find_option(const char *key, enum request_for what)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-		if (streq(options[i].name, key) &&
-		    options[i].where != (explain ? ACQUIRE_ONLY : EXPLAIN_ONLY))
+		if (streq(options[i].name, key) && option_is_for(&options[i], what))
 			return &options[i];
 	return NULL;
 }
 
-static int read_option(sd_bus_message *m, bool explain, unsigned int *seen, struct reader *reader)
+static int read_option(sd_bus_message *m, enum request_for what, unsigned int *seen,
+		       struct reader *reader)
 {
 	const struct option *option;
 	const char *key, *contents;
@@ -295,7 +308,7 @@ static int read_option(sd_bus_message *m, bool explain, unsigned int *seen, stru
 	r = sd_bus_message_read_basic(m, 's', &key);
 	if (r < 0)
 		return r;
-	option = find_option(key, explain);
+	option = find_option(key, what);
 	if (!option)
 		return bus_error_set(reader->error, "BadOption",
 				     "there is no option \"%.64s\"; org.vfiod1(5) lists them", key);
@@ -316,14 +329,14 @@ static int read_option(sd_bus_message *m, bool explain, unsigned int *seen, stru
 	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_options(sd_bus_message *m, bool explain, struct reader *reader)
+static int read_options(sd_bus_message *m, enum request_for what, struct reader *reader)
 {
 	unsigned int seen = 0;
 	int r;
 
 	r = sd_bus_message_enter_container(m, 'a', "{sv}");
 	while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-		r = read_option(m, explain, &seen, reader);
+		r = read_option(m, what, &seen, reader);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(m);
 	}
@@ -345,7 +358,13 @@ static int check(const struct bus_request *request, sd_bus_error *error)
 	return 0;
 }
 
-int bus_request_read(sd_bus_message *m, bool explain, struct bus_request **ret, sd_bus_error *error)
+int bus_request_read_devices(sd_bus_message *m, char ***devices, sd_bus_error *error)
+{
+	return read_devices(m, false, devices, error);
+}
+
+int bus_request_read(sd_bus_message *m, enum request_for what, struct bus_request **ret,
+		     sd_bus_error *error)
 {
 	_cleanup_(bus_request_freep) struct bus_request *request = calloc(1, sizeof(*request));
 	struct reader reader = { .request = request, .error = error };
@@ -358,7 +377,7 @@ int bus_request_read(sd_bus_message *m, bool explain, struct bus_request **ret, 
 	request->attach = true;
 	r = read_devices(m, true, &request->devices, error);
 	if (r >= 0)
-		r = read_options(m, explain, &reader);
+		r = read_options(m, what, &reader);
 	if (r >= 0)
 		r = check(request, error);
 	if (r < 0)

@@ -35,12 +35,15 @@ struct bus_request {
 };
 
 /*
- * Reads "asa{sv}" from a message. explain: the options of Explain (no lifeline). Object paths of
+ * Reads "asa{sv}" from a message, with the options of the method that it is for. Object paths of
  * devices become names. 0 and a request of the caller, or an error set (BadOption, InvalidArgs,
  * NoSuchDevice).
  */
-int bus_request_read(sd_bus_message *m, bool explain, struct bus_request **request,
+enum request_for { REQUEST_FOR_ACQUIRE, REQUEST_FOR_EXPLAIN, REQUEST_FOR_ADD };
+int bus_request_read(sd_bus_message *m, enum request_for what, struct bus_request **request,
 		     sd_bus_error *error);
+/* Reads "as", names or object paths of devices: a vector of the caller. No pools. */
+int bus_request_read_devices(sd_bus_message *m, char ***devices, sd_bus_error *error);
 struct bus_request *bus_request_free(struct bus_request *request);
 DEFINE_CLEANUP(struct bus_request *, bus_request_free)
 

@@ -2,6 +2,7 @@
 
 /* preparing → leased: journal, worker, durable, told. */
 
+#include "daemon/fault.h"
 #include "daemon/lease/readback.h"
 #include "daemon/lease/run.h"
 
@@ -70,7 +71,17 @@ static void on_report(const struct step *step, const struct step_report *report,
 static bool group_is_as_decided(struct lease_run *run)
 {
 	_cleanup_free_ char *why = NULL;
-	int r = lease_read_back(run->engine->host, run->lease, true, &why);
+	int r;
+
+	/* Being shut off already: nobody has decided about it. */
+	for (size_t i = 0; i < run->lease->n_devices; i++)
+		if (run->lease->devices[i].state == DEVICE_FENCED && !run->lease->devices[i].gone) {
+			failure_set(&run->failure, "GroupChanged",
+				    "%s came to the group under the request; ask again",
+				    run->lease->devices[i].name);
+			return false;
+		}
+	r = lease_read_back(run->engine->host, run->lease, true, &why);
 
 	if (r == 0)
 		return true;
@@ -100,7 +111,35 @@ static void become_leased(struct lease_run *run)
 		release_rollback(run);
 		return;
 	}
+	fault_point(CLAIM_LEASED);
 	claim_finish(run);
+}
+
+/* Everything that was waited for is there, or something of it failed. */
+static void decide_claim(struct lease_run *run)
+{
+	run->swapped = false;
+	if (run->abandoned)
+		failure_set(&run->failure, "TimedOut", "the caller went away");
+	else if (run->lifeline_over)
+		failure_set(&run->failure, "BadOption",
+			    "the lifeline ended during the claim; pass one that lives");
+	if (run->failure.error)
+		release_rollback(run);
+	else if (!run->barrier_source)
+		become_leased(run);
+	else
+		run->swapped = true;
+}
+
+void claim_stored(struct lease_run *run)
+{
+	if (run->lease->state != LEASE_PREPARING)
+		return;
+	if (run->swapped)
+		decide_claim(run);
+	else if (run->failure.error && run->worker)
+		worker_stop(run->worker);
 }
 
 static void on_done(int result, void *userdata)
@@ -108,19 +147,12 @@ static void on_done(int result, void *userdata)
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
-	if (run->abandoned)
-		failure_set(&run->failure, "TimedOut", "the caller went away");
-	else if (run->lifeline_over)
-		failure_set(&run->failure, "BadOption",
-			    "the lifeline ended during the claim; pass one that lives");
-	else if (result != 0)
+	fault_point(CLAIM_SWAPPED);
+	if (result != 0 && !run->abandoned && !run->lifeline_over)
 		failure_set(&run->failure, "DriverFailed",
 			    "the process that swaps drivers ended in the middle; ask again, and "
 			    "see the kernel log and that of vfiod for why");
-	if (run->failure.error)
-		release_rollback(run);
-	else
-		become_leased(run);
+	decide_claim(run);
 }
 
 static const struct worker_ops claim_worker_ops = { .report = on_report, .done = on_done };
@@ -169,22 +201,28 @@ int engine_claim(struct engine *engine, struct lease *lease, const unsigned int 
 	run->lock = journal_lock(&engine->journal, lease->id);
 	if (run->lock < 0)
 		return undo(run, run->lock);
+	fault_point(CLAIM_LOCKED);
 	r = watch_lifeline(run);
 	if (r >= 0)
 		r = journal_write(&engine->journal, lease);
 	if (r < 0)
 		return undo(run, r);
-	watch_store_lifeline(run);
+	fault_point(CLAIM_JOURNALED);
+	r = watch_store_lifeline(run);
+	if (r < 0)
+		return undo(run, r);
+	fault_point(CLAIM_STORED);
 	run->claim_done = done;
 	run->claim_userdata = userdata;
 	if (clean_lease(engine, lease)) {
 		run_changed(run);
-		become_leased(run);
+		decide_claim(run);
 		return 0;
 	}
 	r = start(run, waive);
 	if (r < 0)
 		return undo(run, r);
+	fault_point(CLAIM_WORKING);
 	run_changed(run);
 	return 0;
 }
@@ -197,4 +235,6 @@ void engine_abandon_claim(struct engine *engine, struct lease *lease)
 	run->abandoned = true;
 	if (lease->state == LEASE_PREPARING && run->worker)
 		worker_stop(run->worker);
+	else if (lease->state == LEASE_PREPARING && run->swapped)
+		decide_claim(run);
 }

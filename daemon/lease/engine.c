@@ -4,6 +4,8 @@
 
 #include "daemon/lease/engine.h"
 
+#include "daemon/lease/fence-guard.h"
+#include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -34,6 +36,8 @@ int engine_init(struct engine *engine, sd_event *event, const struct host *host,
 		struct topology *topology, struct ledger *ledger, const char *journal_path,
 		const struct engine_ops *ops, void *userdata)
 {
+	int r;
+
 	*engine = (struct engine){
 		.event = event,
 		.host = host,
@@ -43,13 +47,20 @@ int engine_init(struct engine *engine, sd_event *event, const struct host *host,
 		.userdata = userdata,
 	};
 	handoffs_init(&engine->handoffs, event, host);
-	return journal_open(&engine->journal, journal_path);
+	r = journal_open(&engine->journal, journal_path);
+	if (r < 0)
+		return r;
+	engine->fences = calloc(1, sizeof(*engine->fences));
+	return engine->fences ? fences_init(engine->fences, engine) : -ENOMEM;
 }
 
 void engine_done(struct engine *engine)
 {
 	struct clean_device *clean, *next;
 
+	if (engine->fences)
+		fences_done(engine->fences);
+	free(engine->fences);
 	handoffs_done(&engine->handoffs);
 	HASH_FOREACH (lease, engine->ledger->leases)
 		run_free(lease_run(lease));
@@ -68,6 +79,7 @@ struct lease_run *run_new(struct engine *engine, struct lease *lease)
 	run->lease = lease;
 	run->lock = -EBADF;
 	run->lifeline = -EBADF;
+	run->kill_fd = -EBADF;
 	lease->data = run;
 	return run;
 }
@@ -77,11 +89,20 @@ struct lease_run *run_free(struct lease_run *run)
 	if (!run)
 		return NULL;
 	run->lease->data = NULL;
+	run->guard = guard_free(run->guard);
 	watch_holders_stop(run);
 	handoffs_forget(&run->engine->handoffs, run->lease);
 	worker_free(run->worker);
 	sd_event_source_disable_unref(run->retry_timer);
 	sd_event_source_disable_unref(run->lifeline_source);
+	sd_event_source_disable_unref(run->barrier_source);
+	sd_event_source_disable_unref(run->barrier_timer);
+	sd_event_source_disable_unref(run->park_timer);
+	sd_event_source_disable_unref(run->revoke_timer);
+	if (run->vouch)
+		run->vouch_free(run->vouch);
+	growth_done(run, &(struct failure){ .error = "NoSuchLease" });
+	fd_close(run->kill_fd);
 	fd_close(run->lifeline);
 	fd_close(run->lock);
 	failure_done(&run->failure);
@@ -91,6 +112,7 @@ struct lease_run *run_free(struct lease_run *run)
 
 void run_changed(struct lease_run *run)
 {
+	guard_follow(run);
 	run->engine->ops->changed(run->lease, run->engine->userdata);
 }
 
@@ -218,4 +240,96 @@ bool clean_lease(const struct engine *engine, const struct lease *lease)
 			return false;
 	}
 	return lease->mode != MODE_NODE;
+}
+
+/* ---- what comes and goes */
+
+/* Whoever is on the way home has no fd out any more: the host may have what comes. */
+static bool must_fence(const struct lease *lease)
+{
+	return lease && (lease->state == LEASE_PREPARING || lease->state == LEASE_LEASED ||
+			 lease->state == LEASE_DRAINING);
+}
+
+void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
+{
+	struct lease *lease = ledger_group(engine->ledger, group);
+	const struct lease_device *d;
+
+	if (!must_fence(lease))
+		return;
+	/* One of the lease's own: a synthetic event, our own worker binding it, or somebody else.
+	 */
+	d = lease_device(lease, device);
+	if (d && !d->gone && d->state == DEVICE_FENCED)
+		fence_if_bound(engine->fences, lease, device, group, usec);
+	else if (d && !d->gone)
+		guard_device_event(lease_run(lease), device);
+	if (d && !d->gone)
+		return;
+	fence_device(engine->fences, lease, device, group, usec);
+}
+
+void engine_device_went(struct engine *engine, const char *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device);
+	struct lease_device *d = lease ? lease_device(lease, device) : NULL;
+	int r;
+
+	if (!d)
+		return;
+	d->gone = true;
+	/* A daemon that starts anew would take what comes to its name for it. */
+	r = journal_write(&engine->journal, lease);
+	if (r < 0)
+		log_error("journal of lease %s: %s", lease->id, strerror(-r));
+	fences_device_went(engine->fences, device);
+	guard_device_went(lease_run(lease));
+	engine->ops->changed(lease, engine->userdata);
+}
+
+void engine_device_unbound(struct engine *engine, const char *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device);
+
+	if (lease)
+		guard_device_event(lease_run(lease), device);
+}
+
+/* What the topology has of a fenced device goes into the lease's entry. */
+void engine_know_fenced(struct engine *engine, const struct device *device)
+{
+	struct lease *lease = ledger_device(engine->ledger, device->name);
+	struct lease_device *d = lease ? lease_device(lease, device->name) : NULL;
+
+	if (!d || d->state != DEVICE_FENCED)
+		return;
+	d->identity = device->identity;
+	d->vendor = device->vendor;
+	d->product = device->product;
+	d->subvendor = device->subvendor;
+	d->subproduct = device->subproduct;
+	d->group = device->group_id;
+	d->bridge = device->bridge;
+	free_and_strdup(&d->syspath, device->syspath);
+}
+
+void engine_fence_strangers(struct engine *engine)
+{
+	HASH_FOREACH (lease, engine->ledger->leases)
+		for (size_t i = 0; i < lease->n_devices; i++) {
+			struct lease_device *d = &lease->devices[i];
+			const struct device *now = topology_device(engine->topology, d->name);
+
+			if (!now || (d->identity && now->identity != d->identity))
+				d->gone = true;
+		}
+	HASH_FOREACH (device, engine->topology->devices) {
+		if (device->group_id == ID_UNKNOWN || !streq(device->subsystem, "pci"))
+			continue;
+		engine_device_came(engine, device->name, device->group_id, 0);
+		engine_know_fenced(engine, device);
+	}
+	HASH_FOREACH (lease, engine->ledger->leases)
+		guard_look(lease_run(lease));
 }

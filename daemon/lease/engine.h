@@ -8,6 +8,11 @@
  *
  *   claim.c     preparing → leased, and the way back
  *   release.c   draining → restoring → home or failed
+ *   grow.c      more devices for a lease that is leased
+ *   shrink.c    fewer of them
+ *   revoke.c    the ladder that ends a lease against its owner's will
+ *   fence.c     what comes to a leased group
+ *   fence-guard.c  what others do to a leased device behind the daemon
  *   watch.c     lifelines, and who holds a draining lease
  *   recover.c   what the journals say at start
  */
@@ -31,6 +36,17 @@ void failure_set(struct failure *failure, const char *error, const char *format,
 struct engine_ops {
 	/* State, holders or devices of the lease changed, or it is new. */
 	void (*changed)(struct lease *lease, void *userdata);
+	/* A device that came to a group of the lease is shut off; how: see fence.c. */
+	void (*fenced)(struct lease *lease, const char *device, const char *outcome,
+		       void *userdata);
+	/* Its owner is to be told of a revocation (lease->revoke_deadline_usec, revoke_reason). */
+	void (*revoke_requested)(struct lease *lease, void *userdata);
+	/*
+	 * Has the bus asked whose process the lease's connection is; engine_vouched() comes later.
+	 * *query is freed by *query_free when nobody waits any more. -errno: it cannot be asked.
+	 */
+	int (*vouch)(struct lease *lease, void **query, void (**query_free)(void *query),
+		     void *userdata);
 	/* Its last group is home; the lease is freed after this. */
 	void (*removed)(struct lease *lease, void *userdata);
 };
@@ -53,6 +69,8 @@ struct engine {
 	struct journal journal;
 	struct handoffs handoffs;
 	struct clean_device *clean;
+	struct fences *fences;
+	bool blind; /* a journal cannot be read: which groups are owned is not known */
 	const struct engine_ops *ops;
 	void *userdata;
 };
@@ -91,13 +109,33 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 /* Tries again what failed. -EINVAL: the lease is not failed. */
 int engine_restore(struct engine *engine, struct lease *lease);
 
-/* Reads the journals and takes every lease up where it was. Call once, after the first scan. */
+/*
+ * Reads the journals and takes every lease up where it was. Call once, after the first scan. A
+ * journal that cannot be understood blocks the groups that its text names: they become a lease of
+ * root's, which ends by Release alone. If it names none, engine->blind is set.
+ */
 int engine_recover(struct engine *engine);
 
 /*
- * A lifeline from the service manager's fd store for a recovered lease. Takes the fd.
+ * What the service manager's fd store has under a name, "lease-ID". Takes the fd. Removes from the
+ * store what no lease explains.
  */
-int engine_adopt_lifeline(struct engine *engine, struct lease *lease, int fd);
+void engine_adopt_lifeline(struct engine *engine, const char *name, int fd);
+
+/*
+ * A device appeared in a group, or was bound there: shuts it off if the group is not the host's and
+ * the device not the lease's. The first thing to be done on the kernel's uevent; usec: when that
+ * was read, CLOCK_MONOTONIC.
+ */
+void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec);
+/* A device has lost its driver, maybe by somebody else's doing. */
+void engine_device_unbound(struct engine *engine, const char *device);
+/* The kernel removed a device: what comes to its name is another one. */
+void engine_device_went(struct engine *engine, const char *device);
+/* What was read of a device since: the entry of a fenced one gets it, so that it can be let go. */
+void engine_know_fenced(struct engine *engine, const struct device *device);
+/* The same from the topology, after events were lost and at start. */
+void engine_fence_strangers(struct engine *engine);
 
 /* Whether a lifeline of the lease is watched. */
 bool lease_has_live_lifeline(const struct lease *lease);

@@ -4,8 +4,10 @@
 
 #include "daemon/lease/handoff.h"
 
+#include "daemon/fault.h"
 #include "daemon/lease/holders.h"
 #include "daemon/lease/readback.h"
+#include "daemon/lease/run.h"
 #include "daemon/util/child.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -38,6 +40,12 @@ struct handoff {
 	struct child *child;
 	void (*gone)(void *userdata);
 	void *gone_userdata;
+	char lease_id[17];
+	bool interrupted;
+	/* of a part of the lease */
+	char **only; /* devices; NULL: all */
+	uint32_t *groups;
+	size_t n_groups;
 };
 
 void handoffs_init(struct handoffs *handoffs, sd_event *event, const struct host *host)
@@ -68,6 +76,8 @@ static void handoff_free(struct handoff *handoff)
 	child_free(handoff->child);
 	read_out(handoff->sock);
 	fd_close(handoff->sock);
+	strv_free(handoff->only);
+	free(handoff->groups);
 	free(handoff);
 }
 
@@ -141,6 +151,14 @@ static bool refuse_if_changed(const struct handoff *handoff, int sock)
 	return true;
 }
 
+static bool is_new_group(const struct handoff *handoff, uint32_t group)
+{
+	for (size_t i = 0; i < handoff->n_groups; i++)
+		if (handoff->groups[i] == group)
+			return true;
+	return false;
+}
+
 static int grant_main(int sock, void *userdata)
 {
 	struct handoff *handoff = userdata;
@@ -156,6 +174,7 @@ static int grant_main(int sock, void *userdata)
 	};
 	struct pollfd parent = { .fd = sock, .events = POLLRDHUP };
 	size_t n = 0;
+	int r;
 
 	/*
 	 * It ends with the daemon: the next one would not know of it, and take the groups home, and
@@ -165,14 +184,20 @@ static int grant_main(int sock, void *userdata)
 		return 1;
 	if (!devices)
 		return 1;
+	grant.more = handoff->only;
 	for (size_t i = 0; i < lease->n_groups && i < REQUEST_GROUPS_MAX; i++)
-		groups[grant.n_groups++] = lease->groups[i].id;
+		if (!handoff->only || is_new_group(handoff, lease->groups[i].id))
+			groups[grant.n_groups++] = lease->groups[i].id;
 	for (size_t i = 0; i < lease->n_devices; i++)
-		if (lease->devices[i].state == DEVICE_GRANTED)
+		if (lease->devices[i].state == DEVICE_GRANTED && !lease->devices[i].parking &&
+		    (!handoff->only || strv_contains(handoff->only, lease->devices[i].name)))
 			devices[n++] = lease->devices[i].name;
 	if (refuse_if_held(handoff, handoff->sock) || refuse_if_changed(handoff, handoff->sock))
 		return 1;
-	return grant_send(handoff->owner->host, &grant, handoff->sock, HANDOFF_SEND_USEC) < 0;
+	fault_point(HANDOFF_BEGIN);
+	r = grant_send(handoff->owner->host, &grant, handoff->sock, HANDOFF_SEND_USEC);
+	fault_point(HANDOFF_SENT);
+	return r < 0;
 }
 
 static void on_child_exited(struct child *child, int status, void *userdata)
@@ -183,15 +208,20 @@ static void on_child_exited(struct child *child, int status, void *userdata)
 	struct handoffs *owner = handoff->owner;
 	const struct lease *lease = handoff->lease;
 
+	if (handoff->interrupted)
+		send_error(handoff->sock, "GroupChanged",
+			   "the lease changed while it was handed over; call GetFds");
 	if (status != 0 && !gone)
 		log_warning("the handoff of lease %s ended without handing everything over",
 			    lease ? lease->id : "?");
-	else if (status == 0 && lease)
+	if (status == 0 && lease) {
+		lease_run(lease)->handed_over = true;
 		log_record(MESSAGE_HANDED_OVER, LOG_INFO,
 			   LOG_FIELDS({ FIELD_LEASE, lease->id },
 				      { FIELD_UID, LOG_NUMBER(handoff->uid) },
 				      { FIELD_MODE, mode_to_string(lease->mode) }),
 			   "Lease %s: everything was handed over", lease->id);
+	}
 	handoff_free(handoff);
 	if (!gone)
 		return;
@@ -225,6 +255,7 @@ static void start_sending(struct handoff *handoff)
 		return;
 	}
 	handoff->state = HANDOFF_SENDING;
+	fault_point(HANDOFF_STARTED);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -299,6 +330,7 @@ int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
 	}
 	handoff->owner = handoffs;
 	handoff->lease = lease;
+	snprintf(handoff->lease_id, sizeof(handoff->lease_id), "%s", lease->id);
 	handoff->uid = uid;
 	handoff->fresh = fresh;
 	handoff->sock = pair[0];
@@ -312,6 +344,46 @@ int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
 	}
 	*client = pair[1];
 	return 0;
+}
+
+int handoff_new_part(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
+		     char *const *devices, const uint32_t *groups, size_t n_groups, int *client)
+{
+	_cleanup_strv_ char **only = NULL;
+	_cleanup_free_ uint32_t *copy = calloc(n_groups + 1, sizeof(*copy));
+	int r = copy ? 0 : -ENOMEM;
+
+	STRV_FOREACH (device, devices)
+		if (r >= 0)
+			r = strv_extend(&only, *device);
+	if (r >= 0)
+		r = handoff_new(handoffs, lease, uid, false, client);
+	if (r != 0)
+		return r;
+	if (n_groups)
+		memcpy(copy, groups, n_groups * sizeof(*copy));
+	/* The newest is the first. */
+	handoffs->list->only = STEAL(only);
+	handoffs->list->groups = STEAL(copy);
+	handoffs->list->n_groups = n_groups;
+	return 0;
+}
+
+void handoffs_interrupt(struct handoffs *handoffs, const struct lease *lease)
+{
+	for (struct handoff *h = handoffs->list; h; h = h->next)
+		if (h->lease == lease && h->child) {
+			h->interrupted = true;
+			child_kill(h->child, SIGKILL);
+		}
+}
+
+bool handoffs_interrupted(const struct handoffs *handoffs, const char *lease_id)
+{
+	for (const struct handoff *h = handoffs->list; h; h = h->next)
+		if (h->interrupted && h->child && streq(h->lease_id, lease_id))
+			return true;
+	return false;
 }
 
 void handoffs_end(struct handoffs *handoffs, const struct lease *lease,

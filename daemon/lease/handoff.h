@@ -49,5 +49,20 @@ int handoff_new(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
  */
 void handoffs_end(struct handoffs *handoffs, const struct lease *lease,
 		  void (*gone)(void *userdata), void *userdata);
+/*
+ * The lease has changed: children that send what it had are killed, and their clients told to ask
+ * again. Those that only wait are left alone: what they will send is the lease of then.
+ * _interrupted(): whether one of those children has not ended yet.
+ */
+void handoffs_interrupt(struct handoffs *handoffs, const struct lease *lease);
+bool handoffs_interrupted(const struct handoffs *handoffs, const char *lease_id);
+
+/*
+ * One for these devices alone, which were added to a lease whose owner has the rest: in mode cdev
+ * without an iommufd, in mode group their groups without a container, and none for a group of
+ * which the owner has the fd already (`groups`: those that are new). As handoff_new() otherwise.
+ */
+int handoff_new_part(struct handoffs *handoffs, const struct lease *lease, uid_t uid,
+		     char *const *devices, const uint32_t *groups, size_t n_groups, int *client);
 /* The lease's memory goes away: no callback for it any more. */
 void handoffs_forget(struct handoffs *handoffs, const struct lease *lease);

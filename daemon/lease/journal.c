@@ -4,6 +4,7 @@
 
 #include "daemon/lease/journal.h"
 
+#include "daemon/fault.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/util/fd.h"
 
@@ -59,7 +60,11 @@ int journal_write(const struct journal *journal, const struct lease *lease)
 		return -EFBIG;
 	if (asprintf(&name, "%s" SUFFIX, lease->id) < 0)
 		return -ENOMEM;
-	return file_write_atomic_at(journal->dir, name, text, strlen(text));
+	r = fault_error(JOURNAL_BEGIN);
+	if (r >= 0)
+		r = file_write_atomic_at(journal->dir, name, text, strlen(text));
+	fault_point(JOURNAL_WRITTEN);
+	return r;
 }
 
 static int remove_file(const struct journal *journal, const char *id, const char *suffix)
@@ -73,10 +78,13 @@ static int remove_file(const struct journal *journal, const char *id, const char
 
 int journal_remove(const struct journal *journal, const char *id)
 {
-	int r = remove_file(journal, id, SUFFIX);
+	int r = fault_error(JOURNAL_REMOVE);
 
+	if (r >= 0)
+		r = remove_file(journal, id, SUFFIX);
 	if (r >= 0 && fsync(journal->dir) < 0)
 		r = -errno;
+	fault_point(JOURNAL_REMOVED);
 	/* The lock last: until the lease is off the disk, somebody may hold it. */
 	return r < 0 ? r : remove_file(journal, id, ".lock");
 }

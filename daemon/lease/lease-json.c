@@ -31,6 +31,10 @@ enum field_type {
 	FIELD_TYPE_U64, /* as a string: JSON's numbers do not reach that far */
 	FIELD_TYPE_BOOL,
 	FIELD_TYPE_ENUM,
+	/* Left out for zero, so that a journal from before they were there is one still. */
+	FIELD_TYPE_FLAG,
+	FIELD_TYPE_TIME,
+	FIELD_TYPE_STAGE,
 };
 
 struct field {
@@ -51,6 +55,7 @@ ENUM_TO_STRING(lease_state, enum lease_state)
 ENUM_TO_STRING(device_state, enum device_state)
 ENUM_TO_STRING(park, enum park)
 ENUM_TO_STRING(revoke, enum revoke)
+ENUM_TO_STRING(revocation, enum revocation)
 
 #define F(of, name, kind)                                                \
 	{                                                                \
@@ -62,16 +67,31 @@ ENUM_TO_STRING(revoke, enum revoke)
 	}
 
 static const struct field lease_fields[] = {
-	F(struct lease, id, NAME),	     F(struct lease, name, TEXT),
-	F(struct lease, owner, U32),	     E(struct lease, mode, mode),
-	E(struct lease, state, lease_state), F(struct lease, persist, BOOL),
-	F(struct lease, shared, BOOL),	     F(struct lease, attach, BOOL),
-	F(struct lease, device_fds, BOOL),   E(struct lease, park, park),
-	E(struct lease, revoke, revoke),     F(struct lease, memlock, U64),
-	F(struct lease, since_usec, U64),    F(struct lease, connection, TEXT),
-	F(struct lease, bus_id, TEXT),	     F(struct lease, acquirer, U32),
-	F(struct lease, unit, TEXT),	     F(struct lease, has_lifeline, BOOL),
+	F(struct lease, id, NAME),
+	F(struct lease, name, TEXT),
+	F(struct lease, owner, U32),
+	E(struct lease, mode, mode),
+	E(struct lease, state, lease_state),
+	F(struct lease, persist, BOOL),
+	F(struct lease, shared, BOOL),
+	F(struct lease, attach, BOOL),
+	F(struct lease, device_fds, BOOL),
+	E(struct lease, park, park),
+	E(struct lease, revoke, revoke),
+	F(struct lease, memlock, U64),
+	F(struct lease, since_usec, U64),
+	F(struct lease, connection, TEXT),
+	F(struct lease, bus_id, TEXT),
+	F(struct lease, acquirer, U32),
+	F(struct lease, unit, TEXT),
+	F(struct lease, has_lifeline, BOOL),
 	F(struct lease, end_reason, TEXT),
+	F(struct lease, part_of, TEXT),
+	{ "revocation", FIELD_TYPE_STAGE, offsetof(struct lease, revocation), revocation_text,
+	  revocation_from_string },
+	F(struct lease, revoke_deadline_usec, TIME),
+	F(struct lease, revoke_reason, TEXT),
+	F(struct lease, revoke_note, TEXT),
 };
 
 static const struct field device_fields[] = {
@@ -91,6 +111,9 @@ static const struct field device_fields[] = {
 	F(struct lease_device, saved_bus_master, BOOL),
 	F(struct lease_device, target_driver, DRIVER),
 	F(struct lease_device, left, BOOL),
+	F(struct lease_device, parking, FLAG),
+	F(struct lease_device, came, FLAG),
+	F(struct lease_device, gone, FLAG),
 	F(struct lease_device, error, TEXT),
 };
 
@@ -107,6 +130,7 @@ static const struct field holder_fields[] = {
 _Static_assert(sizeof(uid_t) == sizeof(uint32_t) && sizeof(pid_t) == sizeof(uint32_t) &&
 		       sizeof(enum mode) == sizeof(int) && sizeof(enum park) == sizeof(int) &&
 		       sizeof(enum revoke) == sizeof(int) &&
+		       sizeof(enum revocation) == sizeof(int) &&
 		       sizeof(enum lease_state) == sizeof(int) &&
 		       sizeof(enum device_state) == sizeof(int),
 	       "the tables read these as 32 bits");
@@ -160,8 +184,21 @@ static int write_field(struct json_object *to, const struct field *field, const 
 	case FIELD_TYPE_U64:
 		memcpy(&u64, at, sizeof(u64));
 		return add_member(to, field->key, number_string(u64));
+	case FIELD_TYPE_TIME:
+		memcpy(&u64, at, sizeof(u64));
+		return u64 ? add_member(to, field->key, number_string(u64)) : 0;
+	case FIELD_TYPE_FLAG:
+		if (!*(const bool *)at)
+			return 0;
+		return add_member(to, field->key, json_object_new_boolean(true));
 	case FIELD_TYPE_BOOL:
 		return add_member(to, field->key, json_object_new_boolean(*(const bool *)at));
+	case FIELD_TYPE_STAGE:
+		memcpy(&value, at, sizeof(value));
+		if (!value)
+			return 0;
+		s = field->to_string(value);
+		return s ? add_member(to, field->key, json_object_new_string(s)) : -EINVAL;
 	case FIELD_TYPE_ENUM:
 		memcpy(&value, at, sizeof(value));
 		s = field->to_string(value);
@@ -326,6 +363,14 @@ static int read_enum(const struct field *field, struct json_object *value, void 
 	return 0;
 }
 
+static int read_bool(const struct field *field, struct json_object *value, void *at, char **why)
+{
+	if (!json_object_is_type(value, json_type_boolean))
+		return bad(why, "%s is not true or false", field->key);
+	*(bool *)at = json_object_get_boolean(value);
+	return 0;
+}
+
 static int read_field(const struct field *field, struct json_object *from, void *to, char **why)
 {
 	void *at = (char *)to + field->offset;
@@ -337,6 +382,12 @@ static int read_field(const struct field *field, struct json_object *from, void 
 	case FIELD_TYPE_PATH:
 	case FIELD_TYPE_TEXT:
 		return there ? read_string(field, value, at, why) : 0;
+	case FIELD_TYPE_FLAG:
+		return there ? read_bool(field, value, at, why) : 0;
+	case FIELD_TYPE_TIME:
+		return there ? read_u64(field, value, at, why) : 0;
+	case FIELD_TYPE_STAGE:
+		return there ? read_enum(field, value, at, why) : 0;
 	case FIELD_TYPE_NAME:
 	case FIELD_TYPE_U32:
 	case FIELD_TYPE_U64:
@@ -354,14 +405,14 @@ static int read_field(const struct field *field, struct json_object *from, void 
 	case FIELD_TYPE_ENUM:
 		return read_enum(field, value, at, why);
 	case FIELD_TYPE_BOOL:
-		if (!json_object_is_type(value, json_type_boolean))
-			return bad(why, "%s is not true or false", field->key);
-		*(bool *)at = json_object_get_boolean(value);
-		return 0;
+		return read_bool(field, value, at, why);
 	case FIELD_TYPE_NAME:
 	case FIELD_TYPE_DRIVER:
 	case FIELD_TYPE_PATH:
 	case FIELD_TYPE_TEXT:
+	case FIELD_TYPE_FLAG:
+	case FIELD_TYPE_TIME:
+	case FIELD_TYPE_STAGE:
 		return read_string(field, value, at, why);
 	}
 	return -EINVAL;

@@ -176,6 +176,66 @@ int plan_claim(const struct lease *lease, const unsigned int *waive, struct plan
 	return finish(&b);
 }
 
+/* ---- changes of a lease that stays: of its devices that are `parking` alone */
+
+int plan_grow(const struct lease *lease, struct plan *plan)
+{
+	const uid_t uid = lease->mode == MODE_NODE ? lease->owner : (uid_t)-1;
+	struct builder b = { .plan = plan };
+
+	*plan = (struct plan){ 0 };
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+
+		if (!d->parking)
+			continue;
+		add_kind(&b, d, STEP_IDENTITY, NULL);
+		/* Parked on its VFIO driver, too, it is cycled: no fd of it can be left then. */
+		add_kind(&b, d, STEP_UNBIND_VFIO, NULL);
+		add_kind(&b, d, STEP_VERIFY, NULL);
+		add_kind(&b, d, STEP_OVERRIDE, d->target_driver);
+		add_kind(&b, d, STEP_PROBE, NULL);
+		add_kind(&b, d, STEP_VERIFY, d->target_driver);
+		add(&b, d, (struct step){ .kind = STEP_NODE_CLEAN, .uid = uid });
+		if (lease->mode == MODE_NODE)
+			add(&b, d, (struct step){ .kind = STEP_NODE_GRANT, .uid = uid });
+	}
+	return finish(&b);
+}
+
+bool plan_parks_on_vfio(const struct lease *lease, const struct lease_device *d)
+{
+	return lease->park == PARK_VFIO && lease->mode == MODE_CDEV && d->target_driver &&
+	       !d->bridge && !d->came && d->state != DEVICE_FENCED;
+}
+
+int plan_park(const struct lease *lease, struct plan *plan)
+{
+	struct builder b = { .plan = plan, .keep_going = true };
+
+	*plan = (struct plan){ 0 };
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+
+		if (!d->parking)
+			continue;
+		if (lease->mode == MODE_NODE)
+			add(&b, d, (struct step){ .kind = STEP_NODE_REVOKE, .uid = lease->owner });
+		add_kind(&b, d, STEP_UNBIND_VFIO, NULL);
+		add_kind(&b, d, STEP_SETTLE, NULL);
+		add_kind(&b, d, STEP_VERIFY, NULL);
+		if (!d->bridge)
+			add_kind(&b, d, STEP_QUIET, NULL);
+		if (!plan_parks_on_vfio(lease, d))
+			continue;
+		add_kind(&b, d, STEP_OVERRIDE, d->target_driver);
+		add_kind(&b, d, STEP_PROBE, NULL);
+		add_kind(&b, d, STEP_VERIFY, d->target_driver);
+		add(&b, d, (struct step){ .kind = STEP_NODE_CLEAN, .uid = (uid_t)-1 });
+	}
+	return finish(&b);
+}
+
 /* ---- release */
 
 int plan_drain(const struct lease *lease, struct plan *plan)
@@ -201,8 +261,10 @@ int plan_drain(const struct lease *lease, struct plan *plan)
 
 static void give_back(struct builder *b, const struct lease_device *d)
 {
-	add_kind(b, d, STEP_IDENTITY, NULL);
-	if (d->state == DEVICE_FENCED) {
+	/* One that was shut off and not read since is let go, whatever it is. */
+	if (d->state != DEVICE_FENCED || d->syspath)
+		add_kind(b, d, STEP_IDENTITY, NULL);
+	if (d->state == DEVICE_FENCED || d->came) {
 		/* It arrived later: what it would have had is the kernel's to find. */
 		add_kind(b, d, STEP_OVERRIDE, NULL);
 		add_kind(b, d, STEP_PROBE, NULL);

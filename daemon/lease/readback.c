@@ -47,6 +47,9 @@ static int check_member(const struct host *host, const struct lease *lease, cons
 		return check_stranger(name, driver, strict, why);
 	if (streq0(driver, d->left ? d->saved_driver : d->target_driver))
 		return 0;
+	/* On its way: a worker of ours has it, and shuts it off or vouches for it. */
+	if (d->parking && (!driver || streq0(driver, d->target_driver)))
+		return 0;
 	/* A port that lost its driver is no harm. */
 	if (d->left && (!driver || !counts(name, driver)))
 		return 0;

@@ -4,10 +4,12 @@
  * What the journals of an earlier run say. A lease that persists stays. One whose holder cannot be
  * known to live any more ends: its groups drain, which takes nothing from a VMM that still runs
  * until it lets go, and gives the devices back then. Half-done claims are undone, half-done
- * releases done.
+ * releases done. A journal that cannot be understood keeps its groups from everybody.
  */
 
+#include "daemon/fault.h"
 #include "daemon/lease/run.h"
+#include "daemon/util/fd.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
@@ -18,14 +20,183 @@
 
 static void take_up(struct lease_run *run);
 
-static void bad_journal(const char *file, const char *why, void *userdata)
+/* ---- journals that cannot be understood: their groups are nobody's */
+
+/* The lease that stands for a bad journal: the same id at each start. */
+static void id_of_file(const char *file, char id[static 17])
 {
-	log_record(MESSAGE_JOURNAL_BAD, LOG_ERR,
-		   LOG_FIELDS({ FIELD_FILE, file }, { FIELD_REASON, why }),
-		   "Journal %s cannot be understood (%s); it is left in place: look at its devices "
-		   "by hand",
-		   file, why);
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+
+	for (; *file; file++)
+		hash = (hash ^ (unsigned char)*file) * 0x100000001b3;
+	snprintf(id, 17, "%016llx", (unsigned long long)hash);
 }
+
+/*
+ * What the text says of groups: `"groups" … [ … "id": N … ]`, read without regard for the rest. 0
+ * only if the list has its end, so that none can be missing.
+ */
+static int read_groups(const char *text, struct lease *lease)
+{
+	const char *p = strstr(text, "\"groups\""), *end;
+
+	p = p ? strchr(p, '[') : NULL;
+	end = p ? strchr(p, ']') : NULL;
+	if (!end)
+		return -EBADMSG;
+	while ((p = strstr(p, "\"id\"")) && p < end) {
+		unsigned long long id;
+		int r;
+
+		if (sscanf(p + 4, " : %llu", &id) != 1 || id >= ID_UNKNOWN)
+			return -EBADMSG;
+		r = lease_add_group(lease, (uint32_t)id, 0);
+		if (r < 0)
+			return r;
+		p += 4;
+	}
+	return lease->n_groups ? 0 : -EBADMSG;
+}
+
+/* Every device that is in them now: what it had before is not known, so it is as one that came. */
+static int add_members(const struct engine *engine, struct lease *lease)
+{
+	HASH_FOREACH (device, engine->topology->devices) {
+		struct lease_device *d;
+
+		if (!lease_has_group(lease, device->group_id))
+			continue;
+		d = lease_add_device(lease, device->name);
+		if (!d || free_and_strdup(&d->syspath, device->syspath) < 0)
+			return -ENOMEM;
+		d->identity = device->identity;
+		d->vendor = device->vendor;
+		d->product = device->product;
+		d->subvendor = device->subvendor;
+		d->subproduct = device->subproduct;
+		d->group = device->group_id;
+		d->bridge = device->bridge;
+		d->state = DEVICE_FENCED;
+		/* A port that the kernel does not count was never moved. */
+		d->left = device->driver && !driver_counts(device) &&
+			  !driver_is_vfio(device->driver, NULL);
+		if (d->left && free_and_strdup(&d->saved_driver, device->driver) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Groups that another lease has are blocked by that one. */
+static void drop_taken_groups(const struct engine *engine, struct lease *lease)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < lease->n_groups; i++)
+		if (!ledger_group(engine->ledger, lease->groups[i].id))
+			lease->groups[n++] = lease->groups[i];
+	lease->n_groups = n;
+}
+
+/* 0: its groups are blocked; -EBADMSG: it cannot be told which they are. Takes the lease. */
+static int block_groups(struct engine *engine, struct lease *blocked)
+{
+	_cleanup_(lease_freep) struct lease *lease = blocked;
+	int r;
+
+	drop_taken_groups(engine, lease);
+	if (lease->n_groups == 0)
+		return 0;
+	lease->state = LEASE_LEASED;
+	lease->mode = MODE_CDEV;
+	lease->persist = true;
+	r = add_members(engine, lease);
+	if (r >= 0 && ledger_add(engine->ledger, lease) != 0)
+		r = -EBADMSG;
+	if (r < 0)
+		return r;
+	if (!run_new(engine, lease)) {
+		ledger_remove(engine->ledger, lease);
+		return -ENOMEM;
+	}
+	lease_run(lease)->lock = journal_lock(&engine->journal, lease->id);
+	run_changed(lease_run(lease));
+	STEAL(lease);
+	return 0;
+}
+
+static int block_journal(struct engine *engine, const char *file)
+{
+	_cleanup_(lease_freep) struct lease *lease = NULL;
+	_cleanup_free_ char *text = NULL;
+	char id[17];
+	int r;
+
+	id_of_file(file, id);
+	/* From an earlier start: it has a journal of its own by now. */
+	if (ledger_lease(engine->ledger, id))
+		return 0;
+	r = file_read_at(engine->journal.dir, file, 4 << 20, &text, NULL);
+	if (r < 0)
+		return r;
+	lease = lease_new(id);
+	if (!lease)
+		return -ENOMEM;
+	r = read_groups(text, lease);
+	return r < 0 ? r : block_groups(engine, STEAL(lease));
+}
+
+struct bad_file {
+	char *file;
+	char *why;
+};
+
+struct bad_files {
+	struct bad_file *items;
+	size_t n;
+	int error;
+};
+
+static void bad_files_done(struct bad_files *bad)
+{
+	for (size_t i = 0; i < bad->n; i++) {
+		free(bad->items[i].file);
+		free(bad->items[i].why);
+	}
+	free(bad->items);
+}
+
+/* For later: the good ones come first. */
+static void add_bad_file(const char *file, const char *why, void *userdata)
+{
+	struct bad_files *bad = userdata;
+	struct bad_file item = { strdup(file), strdup(why) };
+
+	if (item.file && item.why && ARRAY_RESERVE_ONE(bad->items, bad->n) == 0) {
+		bad->items[bad->n++] = item;
+		return;
+	}
+	free(item.file);
+	free(item.why);
+	bad->error = -ENOMEM;
+}
+
+static void take_bad_file(struct engine *engine, const struct bad_file *bad)
+{
+	int r = block_journal(engine, bad->file);
+	const char *so = "the groups that it names are given to nobody: look at their devices, end "
+			 "their lease (Release, by root), and remove the file";
+
+	if (r < 0) {
+		engine->blind = true;
+		so = "which groups it is about cannot be told, so there are no new leases: look at "
+		     "the devices, remove the file, and restart vfiod";
+	}
+	log_record(MESSAGE_JOURNAL_BAD, LOG_ERR,
+		   LOG_FIELDS({ FIELD_FILE, bad->file }, { FIELD_REASON, bad->why }),
+		   "Journal %s cannot be understood (%s); %s", bad->file, bad->why, so);
+}
+
+/* ---- going on */
 
 static int on_lock_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -53,9 +224,21 @@ static void go_on(struct lease_run *run)
 		release_rollback(run);
 		return;
 	case LEASE_LEASED:
+		revoke_recover(run);
+		/* What was to be added to another lease, and was not yet: nobody has an fd of it.
+		 */
+		if (run->lease->part_of)
+			engine_end(run->engine, run->lease, "the daemon ended while it was added",
+				   true);
+		else
+			park_start(run);
+		return;
 	case LEASE_FAILED:
 		return;
 	case LEASE_DRAINING:
+		revoke_recover(run);
+		release_drain(run);
+		return;
 	case LEASE_RESTORING:
 		/* Unbinding again what is unbound costs nothing, and proves it. */
 		release_drain(run);
@@ -71,6 +254,7 @@ static void take_up(struct lease_run *run)
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
 	run->lock = journal_lock(&run->engine->journal, run->lease->id);
 	if (run->lock >= 0) {
+		fault_point(RECOVER_LOCKED);
 		go_on(run);
 		return;
 	}
@@ -95,43 +279,97 @@ static void renew_identities(struct engine *engine, struct lease *lease)
 	}
 }
 
+static char *journal_file_name(const char *id, char file[static 64])
+{
+	snprintf(file, 64, "%.16s.json", id);
+	return file;
+}
+
+static void fence_newcomers(struct engine *engine, const struct lease *lease)
+{
+	HASH_FOREACH (device, engine->topology->devices)
+		if (streq(device->subsystem, "pci") && lease_has_group(lease, device->group_id))
+			engine_device_came(engine, device->name, device->group_id, 0);
+}
+
 static int recover_one(struct engine *engine, struct lease *lease)
 {
 	struct lease_run *run;
+	char file[64];
 
 	renew_identities(engine, lease);
 	if (ledger_add(engine->ledger, lease) != 0) {
-		bad_journal(lease->id, "its id, name or groups are in another journal too", NULL);
+		const struct bad_file bad = {
+			journal_file_name(lease->id, file),
+			(char *)"its id, name or groups are in another journal too",
+		};
+
 		lease_free(lease);
+		take_bad_file(engine, &bad);
 		return 0;
 	}
 	run = run_new(engine, lease);
 	if (!run)
 		return -ENOMEM;
+	fault_point(RECOVER_ENTERED);
 	log_record(
 		MESSAGE_RECOVERED, LOG_NOTICE,
 		LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
 		"Lease %s of an earlier run, state %s", lease->id,
 		lease_state_to_string(lease->state));
 	run_changed(run);
+	/* What came during the claim may be shut off, and not be in the journal: it goes home too.
+	 */
+	if (lease->state == LEASE_PREPARING)
+		fence_newcomers(engine, lease);
 	take_up(run);
 	return 0;
+}
+
+/*
+ * A part of a lease that has its groups (still, or again) is what a crash left of a change: the
+ * lease's own journal, which is written last, is the truth.
+ */
+static bool is_void_part(const struct lease *part, struct lease *const *leases, size_t n)
+{
+	for (size_t i = 0; part->part_of && i < n; i++)
+		for (size_t k = 0; leases[i] && k < part->n_groups; k++)
+			if (streq(leases[i]->id, part->part_of) &&
+			    lease_has_group(leases[i], part->groups[k].id))
+				return true;
+	return false;
+}
+
+static void drop_void_parts(struct engine *engine, struct lease **leases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!is_void_part(leases[i], leases, n))
+			continue;
+		journal_remove(&engine->journal, leases[i]->id);
+		leases[i] = lease_free(leases[i]);
+	}
 }
 
 int engine_recover(struct engine *engine)
 {
 	struct lease **leases = NULL;
+	_cleanup_(bad_files_done) struct bad_files bad = { 0 };
 	size_t n = 0;
 	int r, result = 0;
 
-	r = journal_read_all(&engine->journal, &leases, &n, bad_journal, NULL);
+	r = journal_read_all(&engine->journal, &leases, &n, add_bad_file, &bad);
 	if (r < 0)
 		return r;
+	result = bad.error;
+	fault_point(RECOVER_READ);
+	drop_void_parts(engine, leases, n);
 	for (size_t i = 0; i < n; i++) {
-		r = recover_one(engine, leases[i]);
+		r = leases[i] ? recover_one(engine, leases[i]) : 0;
 		if (r < 0)
 			result = r;
 	}
+	for (size_t i = 0; i < bad.n; i++)
+		take_bad_file(engine, &bad.items[i]);
 	free(leases);
 	return result;
 }

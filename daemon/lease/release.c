@@ -5,6 +5,9 @@
  * returned (I5): the kernel finishes one only when the device's last fd is gone.
  */
 
+#include "daemon/fault.h"
+#include "daemon/lease/fence-guard.h"
+#include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -21,6 +24,29 @@ static void retry_drain_later(struct lease_run *run);
 
 /* ---- home */
 
+static void go_home(struct lease_run *run);
+
+static int on_go_home(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
+	go_home(run);
+	return 0;
+}
+
+/* A journal that is left would take the devices from their next owner at the next start. */
+static void go_home_later(struct lease_run *run)
+{
+	int r;
+
+	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
+	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC,
+				       RETRY_MAX_USEC, 0, on_go_home, run);
+	if (r < 0)
+		log_error("lease %s: no timer: %s", run->lease->id, strerror(-r));
+}
+
 static void go_home(struct lease_run *run)
 {
 	struct engine *engine = run->engine;
@@ -35,8 +61,14 @@ static void go_home(struct lease_run *run)
 			clean_add(engine, d, now->identity);
 	}
 	r = journal_remove(&engine->journal, lease->id);
-	if (r < 0)
-		log_error("journal of lease %s cannot be removed: %s", lease->id, strerror(-r));
+	if (r < 0) {
+		log_error("journal of lease %s cannot be removed: %s; its groups stay blocked "
+			  "until it is",
+			  lease->id, strerror(-r));
+		go_home_later(run);
+		return;
+	}
+	fault_point(HOME_FORGOTTEN);
 	log_record(
 		MESSAGE_HOME, LOG_INFO,
 		LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) }),
@@ -47,6 +79,7 @@ static void go_home(struct lease_run *run)
 	engine->ops->removed(lease, engine->userdata);
 	run_free(run);
 	lease_free(lease);
+	fault_point(HOME_TOLD);
 }
 
 /* ---- restoring */
@@ -90,6 +123,7 @@ static void on_restore_done(int result, void *userdata)
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
+	fault_point(RESTORE_DONE);
 	if (result == 0 && !run->worker_bad) {
 		go_home(run);
 		return;
@@ -116,6 +150,7 @@ void release_restore(struct lease_run *run)
 	r = plan_restore(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &restore_worker_ops);
+	fault_point(RESTORE_STARTED);
 	if (r >= 0)
 		return;
 	log_error("lease %s: cannot start restoring: %s", run->lease->id, strerror(-r));
@@ -145,21 +180,36 @@ static void drain_failed(struct lease_run *run)
 	retry_drain_later(run);
 }
 
+static void go_on_to_restoring(struct lease_run *run)
+{
+	/*
+	 * A device that came meanwhile is being shut off; it is let go with the others. Two writers
+	 * of one device's override would leave it to chance which is last.
+	 */
+	fences_stop(run->engine->fences, run->lease);
+	if (fences_busy(run->engine->fences, run->lease)) {
+		run->after_fences = RESTORE_AFTER_FENCES;
+		return;
+	}
+	watch_holders_stop(run);
+	lease_clear_holders(run->lease);
+	if (run->lease->state == LEASE_DRAINING)
+		run_force_state(run, LEASE_RESTORING);
+	fault_point(RESTORE_JOURNALED);
+	release_restore(run);
+}
+
 static void on_drain_done(int result, void *userdata)
 {
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
+	fault_point(DRAIN_DONE);
 	if (result != 0 || run->worker_bad) {
 		drain_failed(run);
 		return;
 	}
-	run->n_retries = 0;
-	watch_holders_stop(run);
-	lease_clear_holders(run->lease);
-	if (run->lease->state == LEASE_DRAINING)
-		run_force_state(run, LEASE_RESTORING);
-	release_restore(run);
+	go_on_to_restoring(run);
 }
 
 static const struct worker_ops drain_worker_ops = {
@@ -174,15 +224,41 @@ static void on_handoffs_gone(void *userdata)
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	int r;
 
+	if (park_give_way(run)) {
+		watch_holders_start(run);
+		return;
+	}
+	/* It binds devices again. A fence only shuts off, as draining does: it goes on meanwhile.
+	 */
+	if (guard_busy(run)) {
+		run->after_fences = DRAIN_AFTER_FENCES;
+		return;
+	}
 	r = plan_drain(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &drain_worker_ops);
+	fault_point(DRAIN_STARTED);
 	if (r >= 0) {
 		watch_holders_start(run);
 		return;
 	}
 	log_error("lease %s: cannot start draining: %s", run->lease->id, strerror(-r));
 	retry_drain_later(run);
+}
+
+void release_fence_over(struct lease_run *run)
+{
+	int after = run ? (int)run->after_fences : FENCES_DONE;
+
+	if (after == FENCES_DONE || guard_busy(run))
+		return;
+	if (after == RESTORE_AFTER_FENCES && fences_busy(run->engine->fences, run->lease))
+		return;
+	run->after_fences = FENCES_DONE;
+	if (after == DRAIN_AFTER_FENCES)
+		on_handoffs_gone(run);
+	else
+		go_on_to_restoring(run);
 }
 
 /*
@@ -238,6 +314,7 @@ static void retry_drain_later(struct lease_run *run)
 void release_rollback(struct lease_run *run)
 {
 	run_force_state(run, LEASE_RESTORING);
+	fault_point(ROLLBACK_JOURNALED);
 	release_drain(run);
 }
 
@@ -254,6 +331,8 @@ static int end_claim(struct lease_run *run, const char *reason)
 		    "the lease was ended while it was prepared (%s); ask again", reason);
 	if (run->worker)
 		worker_stop(run->worker);
+	else if (run->swapped)
+		claim_stored(run);
 	return 0;
 }
 
@@ -275,12 +354,20 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 	}
 	if (r < 0)
 		run_force_state(run, LEASE_DRAINING);
+	fault_point(END_JOURNALED);
 	log_record(MESSAGE_ENDED, LOG_INFO,
 		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_NAME, lease->name },
 			      { FIELD_OWNER, LOG_NUMBER(lease->owner) }, { FIELD_REASON, reason }),
 		   "Lease %s has ended: %s", lease->id, reason);
 	run->lifeline_source = sd_event_source_disable_unref(run->lifeline_source);
+	/* Whom a revocation may have to kill: an owner does not get out of that by releasing. */
+	if (lease->revoke == REVOKE_KILL && !run->lifeline_over) {
+		fd_close(run->kill_fd);
+		run->kill_fd = STEAL_FD(run->lifeline);
+	}
 	run->lifeline = fd_close(run->lifeline);
+	revoke_over(run);
+	grow_parent_ends(engine, lease);
 	release_drain(run);
 	return 0;
 }

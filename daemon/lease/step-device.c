@@ -249,7 +249,14 @@ int step_override(struct step_run *run, const struct step *step)
 
 int step_unbind(struct step_run *run, const struct step *step)
 {
-	int r = device_unbind(run, step->device);
+	_cleanup_free_ char *driver = NULL;
+	int r = sysfs_get_driver(run->host, run->subsystem, step->device, &driver);
+
+	/* For the report: what it was unbound from. */
+	if (r >= 0)
+		r = copy_name(run, run->report.driver, sizeof(run->report.driver), driver);
+	if (r >= 0)
+		r = device_unbind(run, step->device);
 
 	held_fds_done(&run->held);
 	run->held = (struct held_fds){ 0 };

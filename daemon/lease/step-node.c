@@ -240,6 +240,9 @@ int step_node_revoke(struct step_run *run, const struct step *step)
 	if (r < 0)
 		return r;
 	STRV_FOREACH (node, nodes) {
+		/* One that leaves alone: the group's node is for its siblings still. */
+		if (step->lease_device->parking && strncmp(*node, "vfio/devices/", 13) != 0)
+			continue;
 		r = revoke_node(run, *node, step->uid);
 		if (r < 0)
 			return r;

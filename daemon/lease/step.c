@@ -7,6 +7,7 @@
 
 #include "daemon/lease/step-run.h"
 
+#include "daemon/fault.h"
 #include "daemon/sysfs/write.h"
 
 #include <poll.h>
@@ -142,7 +143,9 @@ static int run_one(struct step_run *run, size_t index)
 	r = report(run, STEP_BEGIN);
 	if (r < 0)
 		return r;
+	fault_step(run->plan->steps[index].kind, false);
 	r = carry_out(run, &run->plan->steps[index]);
+	fault_step(run->plan->steps[index].kind, true);
 	return finish_step(run, index, r);
 }
 

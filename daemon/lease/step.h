@@ -62,6 +62,15 @@ void plan_done(struct plan *plan);
  */
 int plan_claim(const struct lease *lease, const unsigned int *waive, struct plan *plan);
 /*
+ * Of the devices of the lease that are `parking` alone, while it stays leased.
+ * plan_grow(): to their target driver, nodes checked; in node mode opened to the owner.
+ * plan_park(): off it again, which waits for whoever has one open, and shut off: on the VFIO driver
+ * where plan_parks_on_vfio(), else on none.
+ */
+bool plan_parks_on_vfio(const struct lease *lease, const struct lease_device *d);
+int plan_grow(const struct lease *lease, struct plan *plan);
+int plan_park(const struct lease *lease, struct plan *plan);
+/*
  * The barrier (I5): for each device that is not `left`, UNBIND_VFIO and SETTLE, after NODE_REVOKE
  * in node mode. Also used to roll a claim back, so devices that no step has touched yet, and that
  * their host driver still has, must be left alone. All steps keep going. The owner's entry on

@@ -8,10 +8,14 @@
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
+#define BARRIER_USEC	   (30 * 1000 * 1000ULL)
 #define HOLDERS_FIRST_USEC (500 * 1000ULL)
 #define HOLDERS_AGAIN_USEC (5 * 1000 * 1000ULL)
 #define HOLDERS_MAX	   64
@@ -27,6 +31,8 @@ static int on_lifeline(sd_event_source *source, int fd, uint32_t revents, void *
 	if (run->lease->state == LEASE_PREPARING) {
 		if (run->worker)
 			worker_stop(run->worker);
+		else if (run->swapped)
+			claim_stored(run);
 		return 0;
 	}
 	engine_end(run->engine, run->lease, "lifeline", true);
@@ -43,29 +49,146 @@ int watch_lifeline(struct lease_run *run)
 }
 
 /*
+ * What is stored is a socket that has the lifeline in its queue. The service manager drops an fd
+ * that it has already, under whatever name (service_add_fd_store(), as of systemd 257): two leases
+ * of one pidfd would find only one of them again.
+ */
+static int wrap_lifeline(int lifeline)
+{
+	_cleanup_close_ int in = -EBADF, out = -EBADF;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	in = pair[0];
+	out = pair[1];
+	r = socket_send_fd_borrow(in, "", 1, lifeline);
+	return r < 0 ? r : STEAL_FD(out);
+}
+
+/* The lifeline of a stored socket, which keeps it: an fd of the caller. */
+static int unwrap_lifeline(int sock)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	int fd;
+
+	if (recvmsg(sock, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -errno;
+	c = CMSG_FIRSTHDR(&message);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -EBADMSG;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static void barrier_over(struct lease_run *run)
+{
+	run->barrier_source = sd_event_source_disable_unref(run->barrier_source);
+	run->barrier_timer = sd_event_source_disable_unref(run->barrier_timer);
+}
+
+static int on_barrier(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	barrier_over(run);
+	claim_stored(run);
+	return 0;
+}
+
+static int on_barrier_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct lease_run *run = userdata;
+
+	failure_set(&run->failure, "TimedOut",
+		    "the service manager did not take the lifeline within %llu s; see its log, and "
+		    "ask again",
+		    BARRIER_USEC / 1000000);
+	barrier_over(run);
+	claim_stored(run);
+	return 0;
+}
+
+/*
+ * sd_notify_barrier(), but for the waiting: the service manager closes the fd when it has done all
+ * that was asked before.
+ */
+static int send_barrier(struct lease_run *run)
+{
+	_cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+	int pipefd[2], r;
+
+	if (pipe2(pipefd, O_CLOEXEC) < 0)
+		return -errno;
+	ours = pipefd[0];
+	theirs = pipefd[1];
+	r = sd_pid_notify_with_fds(0, 0, "BARRIER=1", &theirs, 1);
+	if (r < 0)
+		return r;
+	/* EPOLLHUP is reported whatever is asked for. */
+	r = sd_event_add_io(run->engine->event, &run->barrier_source, ours, 0, on_barrier, run);
+	if (r >= 0)
+		r = sd_event_source_set_io_fd_own(run->barrier_source, 1);
+	if (r < 0)
+		return r;
+	STEAL_FD(ours);
+	return sd_event_add_time_relative(run->engine->event, &run->barrier_timer, CLOCK_MONOTONIC,
+					  BARRIER_USEC, 0, on_barrier_timeout, run);
+}
+
+/*
  * A copy goes to the service manager, so that a restarted daemon has it again. FDPOLL=0: a
  * lifeline that hangs up stays stored until we have seen it ourselves. Without a service manager
- * (tests) this does nothing, and a restart finds the holder gone.
+ * this does nothing, and a restart finds the holder gone.
  */
-void watch_store_lifeline(struct lease_run *run)
+int watch_store_lifeline(struct lease_run *run)
 {
 	_cleanup_free_ char *state = NULL;
+	_cleanup_close_ int wrapped = -EBADF;
 	int r;
 
 	if (run->lifeline < 0)
-		return;
-	if (asprintf(&state, "FDSTORE=1\nFDNAME=lease-%s\nFDPOLL=0", run->lease->id) < 0)
-		return;
-	r = sd_pid_notify_with_fds(0, 0, state, &run->lifeline, 1);
-	if (r < 0)
-		log_warning("lease %s: its lifeline cannot be stored: %s; a restart will end it",
-			    run->lease->id, strerror(-r));
+		return 0;
+	if (asprintf(&state, "FDSTORE=1\nFDNAME=lease-%s\nFDPOLL=0", run->lease->id) < 0) {
+		state = NULL;
+		return -ENOMEM;
+	}
+	wrapped = wrap_lifeline(run->lifeline);
+	if (wrapped < 0)
+		return wrapped;
+	r = sd_pid_notify_with_fds(0, 0, state, &wrapped, 1);
+	if (r <= 0)
+		return r;
+	r = send_barrier(run);
+	return r < 0 ? r : 1;
+}
+
+void watch_unstore(const char *name)
+{
+	sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
 void watch_unstore_lifeline(const struct lease_run *run)
 {
-	if (run->lease->has_lifeline)
-		sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=lease-%s", run->lease->id);
+	char name[64];
+
+	if (!run->lease->has_lifeline)
+		return;
+	snprintf(name, sizeof(name), "lease-%s", run->lease->id);
+	watch_unstore(name);
 }
 
 bool lease_has_live_lifeline(const struct lease *lease)
@@ -75,14 +198,42 @@ bool lease_has_live_lifeline(const struct lease *lease)
 	return run && run->lifeline >= 0;
 }
 
-int engine_adopt_lifeline(struct engine *engine, struct lease *lease, int fd)
+static int adopt(struct lease_run *run, int sock)
 {
-	struct lease_run *run = lease_run(lease);
+	int lifeline = unwrap_lifeline(sock), r;
 
+	if (lifeline < 0)
+		return lifeline;
 	run->lifeline_source = sd_event_source_disable_unref(run->lifeline_source);
 	fd_close(run->lifeline);
-	run->lifeline = fd;
-	return watch_lifeline(run);
+	run->lifeline = lifeline;
+	r = watch_lifeline(run);
+	/* One that is not watched counts for nothing: the holder is gone. */
+	if (r < 0)
+		run->lifeline = fd_close(run->lifeline);
+	return r;
+}
+
+void engine_adopt_lifeline(struct engine *engine, const char *name, int fd)
+{
+	_cleanup_close_ int sock = fd;
+	struct lease *lease =
+		strncmp(name, "lease-", 6) == 0 ? ledger_lease(engine->ledger, name + 6) : NULL;
+	int r;
+
+	/* Of a claim that was not begun, or of a lease that went home, when the daemon ended. */
+	if (!lease || !lease->has_lifeline) {
+		watch_unstore(name);
+		return;
+	}
+	/* Whom a revocation may have to kill yet. */
+	if (lease->state == LEASE_DRAINING && lease->revoke == REVOKE_KILL)
+		lease_run(lease)->kill_fd = unwrap_lifeline(sock);
+	if (lease->state != LEASE_LEASED)
+		return;
+	r = adopt(lease_run(lease), sock);
+	if (r < 0)
+		log_error("lease %s: its lifeline cannot be watched: %s", lease->id, strerror(-r));
 }
 
 /* ---- holders: a child looks through /proc and sends one message, "PID COMMAND" a line */

@@ -4,6 +4,8 @@
 
 #include "daemon/util/fd.h"
 
+#include "daemon/fault.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -92,6 +94,8 @@ int file_write_atomic_at(int dirfd, const char *name, const char *text, size_t s
 	if (asprintf(&temporary, ".%s.tmp", name) < 0)
 		return -ENOMEM;
 	r = write_temporary(dirfd, temporary, text, size);
+	if (r >= 0)
+		r = fault_error(JOURNAL_TEMPORARY);
 	if (r >= 0 && renameat(dirfd, temporary, dirfd, name) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -28,7 +28,10 @@
 	X(RECOVERED,      "f3086cc9c70a44e0b17efc7b9cfb7cf2", "a lease of an earlier run") \
 	X(JOURNAL_BAD,    "f6a6aadd012a4df6b507cb406edb9ac9", "a lease's file makes no sense") \
 	X(EVENTS_LOST,    "0f2a325244b84216bbccce544148f574", "uevents were lost; rescan") \
-	X(FENCED,         "bd4b03e57c844665b946e0959515f85b", "reserved: a device was fenced")
+	X(CHANGED,        "7d0f5a6d5a0d4b2f8c1d3e6a94b7c215", "a lease has more or fewer devices") \
+	X(REVOKED,        "b3a1c86f2f624d5c9e07f5d8a2c4e631", "a rung of a revocation") \
+	X(FENCED,         "bd4b03e57c844665b946e0959515f85b", "what came to a leased group is shut off") \
+	X(INTERFERED,     "7f9216171f9c40a3b69a09a872e41f92", "others changed a leased device")
 /* clang-format on */
 
 #define MESSAGE_DEFINE(name, id, when) \
@@ -54,10 +57,11 @@ MESSAGES(MESSAGE_DEFINE)
 #define FIELD_ERROR    "VFIOD_ERROR"	/* short name of the bus error */
 #define FIELD_STEP     "VFIOD_STEP"	/* step of a worker, in the words of daemon/lease/step.h */
 #define FIELD_DRIVER   "VFIOD_DRIVER"	/* * driver that a device had or should have */
+#define FIELD_OVERRIDE "VFIOD_OVERRIDE" /* driver_override that a device had */
 #define FIELD_HOLDER   "VFIOD_HOLDER"	/* * "PID COMMAND" of a process with fds open */
 #define FIELD_NODE     "VFIOD_NODE"	/* path below /dev */
 #define FIELD_FILE     "VFIOD_FILE"	/* * a policy or journal file */
 #define FIELD_SERIAL   "VFIOD_SERIAL"	/* number of the policy in force */
 #define FIELD_COUNT    "VFIOD_COUNT"	/* how many: fds handed over, rules loaded, … */
-#define FIELD_OUTCOME  "VFIOD_OUTCOME"	/* reserved: what became of a fenced device */
+#define FIELD_OUTCOME  "VFIOD_OUTCOME"	/* what became of a fenced device */
 #define FIELD_USEC     "VFIOD_USEC"	/* how long it took, in microseconds */

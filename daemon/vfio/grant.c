@@ -184,8 +184,11 @@ static int open_devices(struct sending *s)
 
 static int open_cdevs(struct sending *s)
 {
-	int fd = vfio_open_iommufd(s->host), r;
+	int fd, r;
 
+	if (s->grant->more)
+		return open_devices(s);
+	fd = vfio_open_iommufd(s->host);
 	if (fd < 0)
 		return refuse_open(s, fd, "iommufd");
 	r = account_per_process(s, fd);
@@ -404,13 +407,13 @@ static int attach_and_open(struct sending *s)
 
 static int open_groups(struct sending *s)
 {
-	int r = open_container(s);
+	int r = s->grant->more ? 0 : open_container(s);
 
 	for (size_t i = 0; r >= 0 && i < s->grant->n_groups; i++)
 		r = open_group(s, s->grant->groups[i]);
-	if (r >= 0)
+	if (r >= 0 && !s->grant->more)
 		r = check_devices(s);
-	if (r < 0)
+	if (r < 0 || s->grant->more)
 		return r;
 	/* A device is opened only in an attached group. */
 	if (s->grant->attach || s->grant->device_fds)

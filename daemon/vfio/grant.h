@@ -14,6 +14,9 @@ struct grant {
 	enum mode mode;
 	bool attach;
 	bool device_fds;
+	/* The owner has the rest: no iommufd, no container, nothing attached; group fds are bare.
+	 */
+	bool more;
 	const uint32_t *groups;
 	size_t n_groups;
 	char *const *devices; /* granted ones */

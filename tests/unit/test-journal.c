@@ -76,6 +76,11 @@ static struct lease *full_lease(void)
 	set(&l->unit, "vm-1.service");
 	l->has_lifeline = true;
 	set(&l->end_reason, "revoked: maintenance");
+	set(&l->part_of, "0123456789abcdef");
+	l->revocation = REVOCATION_KILLED;
+	l->revoke_deadline_usec = UINT64_MAX - 2;
+	set(&l->revoke_reason, "maintenance");
+	set(&l->revoke_note, "process 4711");
 
 	d = lease_add_device(l, "0000:03:00.0");
 	set(&d->syspath, "/sys/devices/pci0000:00/0000:03:00.0");
@@ -93,6 +98,8 @@ static struct lease *full_lease(void)
 	d->saved_bus_master = true;
 	set(&d->target_driver, "vfio-pci");
 	d->left = true;
+	d->parking = true;
+	d->came = true;
 	set(&d->error, "VERIFY: it is on no driver");
 	d = lease_add_device(l, "0000:00:1f.2");
 	d->group = 0;
@@ -126,6 +133,8 @@ static void assert_same_device(const struct lease_device *a, const struct lease_
 	assert_same_number(a, b, saved_bus_master);
 	assert_same_string(a, b, target_driver);
 	assert_same_number(a, b, left);
+	assert_same_number(a, b, parking);
+	assert_same_number(a, b, came);
 	assert_same_string(a, b, error);
 }
 
@@ -158,6 +167,11 @@ static void assert_same(const struct lease *a, const struct lease *b)
 	assert_same_string(a, b, unit);
 	assert_same_number(a, b, has_lifeline);
 	assert_same_string(a, b, end_reason);
+	assert_same_string(a, b, part_of);
+	assert_same_number(a, b, revocation);
+	assert_same_number(a, b, revoke_deadline_usec);
+	assert_same_string(a, b, revoke_reason);
+	assert_same_string(a, b, revoke_note);
 	assert_same_number(a, b, n_holders);
 	for (size_t i = 0; i < a->n_holders; i++) {
 		assert_same_number(&a->holders[i], &b->holders[i], pid);
@@ -168,7 +182,7 @@ static void assert_same(const struct lease *a, const struct lease *b)
 #ifdef __LP64__
 /* A new field changes a size, and is noticed here: add it to the journal, and above. */
 _Static_assert(sizeof(struct lease_device) == 112, "struct lease_device has another size");
-_Static_assert(sizeof(struct lease) == 224, "struct lease has another size");
+_Static_assert(sizeof(struct lease) == 264, "struct lease has another size");
 #endif
 
 static char *to_json(const struct lease *lease)

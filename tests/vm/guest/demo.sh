@@ -93,7 +93,26 @@ if [ -n "$shpc" ]; then fact "the bridge has its driver, $shpc" within 20 has_dr
 fact "nothing is leased" within 20 no_leases
 journalctl -q --no-pager -o cat -u vfiod -t vfiod | tail -12 | indent
 
-title "Not there yet"
-tale "Fencing a card that is hot-plugged into a leased group comes with a later version; it is not shown here."
+title "A card is hot-plugged into a leased group"
+tale "bob takes the first of the two cards again. Then a third card is plugged into the bridge behind which they are."
+become bob vfiodctl acquire --mode=group --name db "--withhold=$with" "$one" >"$VM_STATE/bob" 2>&1 &
+bob=$!
+within 60 group_is "$sg" leased || indent <"$VM_STATE/bob"
+new=${one%:*}:03.0
+is_fenced() { [ "$(device_state "$new")" = fenced ] && [ ! -e "$pci/$new/driver" ]; }
+run_as machine "device_add e1000,bus=br1,addr=3"
+qmp device_add '{"driver":"e1000","id":"hot0","bus":"br1","addr":"3","romfile":""}' >/dev/null
+echo 1 >"$pci/$one/rescan"
+fact "the card is fenced: no driver of the host has it" within 20 is_fenced
+fact "and none will: its driver_override is \"none\"" test "$(override_of "$new")" = none
+fact "it has no network interface, and bob's card is as it was" test "$(mac_of "$new") $(driver_of "$one")" = ' vfio-pci'
+vfiodctl tree | grep -A5 -E "group +$sg\b" | indent || :
+journalctl -q -b --no-pager -o cat MESSAGE_ID=bd4b03e57c844665b946e0959515f85b | tail -1 | indent
+tale "bob ends his command."
+kill "$bob"
+wait "$bob" 2>/dev/null || :
+fact "the new card is the host's now, with its driver" within 30 at_home "$new" e1000
+fact "and bob's is back" within 20 at_home "$one" e1000
+echo 1 >"$pci/$new/remove"
 no_policy >/dev/null
 end
