@@ -89,6 +89,23 @@ int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *dev
 	return r < 0 ? r : reload(lease, error);
 }
 
+int vfiod_lease_reset(struct vfiod_lease *lease, const char *const *devices, const char *kind,
+		      struct vfiod_error **error)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(lease->bus, &call, VFIOD_NAME, lease->path, VFIOD_LEASE,
+					   "Reset");
+	if (r >= 0)
+		r = sd_bus_message_append_strv(call, (char **)devices);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "s", kind ? kind : "auto");
+	if (r < 0)
+		return error_set_bus(error, NULL, r);
+	return client_call(lease->bus, call, NULL, error);
+}
+
 int vfiod_lease_revoke(struct vfiod_lease *lease, uint64_t grace_usec, const char *reason,
 		       struct vfiod_error **error)
 {

@@ -6,7 +6,7 @@
 #include "client/internal.h"
 
 struct row {
-	char *cells[3];
+	char *cells[4];
 };
 
 struct rows {
@@ -24,6 +24,8 @@ struct vfiod_decision {
 	struct rows rules;
 	struct rows plan;
 	struct rows passed;
+	struct rows drawn;
+	struct rows resets;
 };
 
 static void rows_done(struct rows *rows)
@@ -46,6 +48,8 @@ struct vfiod_decision *vfiod_decision_free(struct vfiod_decision *decision)
 	rows_done(&decision->rules);
 	rows_done(&decision->plan);
 	rows_done(&decision->passed);
+	rows_done(&decision->drawn);
+	rows_done(&decision->resets);
 	free(decision);
 	return NULL;
 }
@@ -154,6 +158,10 @@ static int read_entry(sd_bus_message *m, struct vfiod_decision *d)
 		return read_rows(m, &d->plan, "a(oss)", "oss");
 	if (streq(key, "passed"))
 		return read_rows(m, &d->passed, "a(sss)", "sss");
+	if (streq(key, "drawn"))
+		return read_rows(m, &d->drawn, "a(sos)", "sos");
+	if (streq(key, "resets"))
+		return read_rows(m, &d->resets, "a(osss)", "osss");
 	return sd_bus_message_skip(m, "v"); /* a newer daemon's */
 }
 
@@ -260,4 +268,20 @@ int vfiod_decision_passed(const struct vfiod_decision *decision, size_t i, const
 			  const char **rule, const char **why)
 {
 	return row_get(&decision->passed, i, device, rule, why);
+}
+
+int vfiod_decision_drawn(const struct vfiod_decision *decision, size_t i, const char **pool,
+			 const char **device, const char **why)
+{
+	return row_get(&decision->drawn, i, pool, device, why);
+}
+
+int vfiod_decision_reset(const struct vfiod_decision *decision, size_t i, const char **device,
+			 const char **kind, const char **by, const char **why)
+{
+	int r = row_get(&decision->resets, i, device, kind, by);
+
+	if (r >= 0 && why)
+		*why = decision->resets.items[i].cells[3];
+	return r;
 }

@@ -57,6 +57,7 @@ enum request_option {
 	REQUEST_EXPECT,
 	REQUEST_INTERACTIVE,
 	REQUEST_SUBJECT,
+	REQUEST_NUMA_NODE,
 	REQUEST_MAX,
 	REQUEST_INVALID = -1,
 };
@@ -83,6 +84,7 @@ struct vfiod_request {
 	bool device_fds;
 	bool interactive;
 	uint64_t memlock;
+	int numa_node;
 	uid_t owner;
 	uid_t subject_uid;
 	gid_t *subject_gids;
@@ -110,6 +112,13 @@ struct vfiod_lease {
 	uint32_t *groups;
 	size_t n_groups;
 	struct handoff handoff;
+	struct lease_place *places; /* by PlaceDevices */
+	size_t n_places;
+};
+
+struct lease_place {
+	char *device;
+	char *address;
 };
 
 /* Errors. All return -err, so that a caller can return what they return. */

@@ -132,6 +132,7 @@ struct vfiod_lease *vfiod_lease_free(struct vfiod_lease *lease)
 	if (!lease)
 		return NULL;
 	handoff_done(&lease->handoff);
+	lease_places_clear(lease);
 	list_free(lease->devices);
 	free(lease->groups);
 	free(lease->path);

@@ -11,3 +11,5 @@
 int lease_object_new(struct vfiod_client *client, const char *path, struct vfiod_lease **lease);
 /* Reads mode, devices and groups. 0, or a negative errno with *error set. */
 int lease_object_load(struct vfiod_lease *lease, struct vfiod_error **error);
+/* Forgets where devices are on the guest's bus. */
+void lease_places_clear(struct vfiod_lease *lease);

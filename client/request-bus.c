@@ -99,6 +99,8 @@ static int append_option(sd_bus_message *m, const struct vfiod_request *r, enum 
 		return sd_bus_message_append(m, "{sv}", "interactive", "b", r->interactive);
 	case REQUEST_SUBJECT:
 		return append_subject(m, r);
+	case REQUEST_NUMA_NODE:
+		return sd_bus_message_append(m, "{sv}", "numa-node", "i", (int32_t)r->numa_node);
 	case REQUEST_MAX:
 	case REQUEST_INVALID:
 		break;

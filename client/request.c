@@ -180,6 +180,14 @@ int vfiod_request_set_memlock(struct vfiod_request *request, uint64_t bytes)
 	return set(request, REQUEST_MEMLOCK);
 }
 
+int vfiod_request_set_numa_node(struct vfiod_request *request, int node)
+{
+	if (node < 0)
+		return -EINVAL;
+	request->numa_node = node;
+	return set(request, REQUEST_NUMA_NODE);
+}
+
 int vfiod_request_set_interactive(struct vfiod_request *request, bool interactive)
 {
 	request->interactive = interactive;

@@ -79,6 +79,9 @@ enum vfiod_error_code {
 	VFIOD_ERROR_POLICY_INVALID = 25,
 	VFIOD_ERROR_DRIVER_FAILED = 26,
 	VFIOD_ERROR_TIMED_OUT = 27,
+	VFIOD_ERROR_DEVICE_FAILED = 28,
+	VFIOD_ERROR_ADDRESS_TAKEN = 29,
+	VFIOD_ERROR_RESET_NOT_OWNED = 30,
 };
 
 enum vfiod_error_code vfiod_error_code(const struct vfiod_error *error);
@@ -157,6 +160,8 @@ int vfiod_request_set_attach(struct vfiod_request *request, bool attach);
 int vfiod_request_set_device_fds(struct vfiod_request *request, bool device_fds);
 /* Bytes to which RLIMIT_MEMLOCK of the lifeline's process, or else of the caller, is raised. */
 int vfiod_request_set_memlock(struct vfiod_request *request, uint64_t bytes);
+/* What pools give is to be near this NUMA node. -EINVAL for a negative one. */
+int vfiod_request_set_numa_node(struct vfiod_request *request, int node);
 /* The caller can wait for a polkit question to be answered. */
 int vfiod_request_set_interactive(struct vfiod_request *request, bool interactive);
 /*
@@ -232,11 +237,37 @@ int vfiod_lease_add_devices(struct vfiod_lease *lease, struct vfiod_request *req
 int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *devices,
 			       struct vfiod_error **error);
 /*
+ * Has granted devices (sysfs names, NULL at the end) reset: kind is "function", "slot", "bus" or
+ * "auto". Returns when it is done. What the reset reaches must all be the lease's, or nobody's:
+ * otherwise VFIOD_ERROR_RESET_NOT_OWNED.
+ */
+int vfiod_lease_reset(struct vfiod_lease *lease, const char *const *devices, const char *kind,
+		      struct vfiod_error **error);
+/*
  * Root: ask the owner to let go, and end the lease after grace_usec microseconds. reason (may be
  * NULL) is told to the owner. Returns when the owner has been told.
  */
 int vfiod_lease_revoke(struct vfiod_lease *lease, uint64_t grace_usec, const char *reason,
 		       struct vfiod_error **error);
+/*
+ * The guest's root bus. Two parties that number its devices apart from one another collide: vfiod
+ * keeps who has which slot. Addresses are "00:SLOT.FUNCTION", hexadecimal, or "SLOT.FUNCTION".
+ *
+ * Takes the addresses of emulated devices (a NULL-terminated list), all or none. One that is taken
+ * for them already is fine; one of a device's slot is VFIOD_ERROR_ADDRESS_TAKEN.
+ */
+int vfiod_lease_reserve_guest_addresses(struct vfiod_lease *lease, const char *const *addresses,
+					struct vfiod_error **error);
+/*
+ * Gives every device of the lease that has none an address: the one that it had in an earlier lease
+ * of the same label; functions of one physical device share a slot.
+ */
+int vfiod_lease_place_devices(struct vfiod_lease *lease, struct vfiod_error **error);
+/* Gives one device this address and no other. */
+int vfiod_lease_place_device(struct vfiod_lease *lease, const char *device, const char *address,
+			     struct vfiod_error **error);
+/* The address of a device that was placed by this object; NULL: it was not. The lease's. */
+const char *vfiod_lease_guest_address(const struct vfiod_lease *lease, const char *device);
 /* Root: try again what failed on the way home. */
 int vfiod_lease_restore(struct vfiod_lease *lease, struct vfiod_error **error);
 
@@ -268,6 +299,16 @@ int vfiod_decision_plan(const struct vfiod_decision *decision, size_t i, const c
 			const char **action, const char **driver);
 int vfiod_decision_passed(const struct vfiod_decision *decision, size_t i, const char **device,
 			  const char **rule, const char **why);
+/* The same of the devices that pools would give: the pool, the device, and why this one. */
+int vfiod_decision_drawn(const struct vfiod_decision *decision, size_t i, const char **pool,
+			 const char **device, const char **why);
+/*
+ * What could be reset of the devices that would be granted: the device, the kind ("function", "slot",
+ * "bus"), by whom ("vmm": with its descriptors, "vfiod": by vfiod_lease_reset(), "both", "nobody"), and
+ * what stands against the others, "" for nothing.
+ */
+int vfiod_decision_reset(const struct vfiod_decision *decision, size_t i, const char **device,
+			 const char **kind, const char **by, const char **why);
 
 /* --------------------------------------------------------------------------------- lifelines */
 

@@ -21,6 +21,9 @@ const struct cap_use caps_table[] = {
 	  "a device" },
 	{ CAP_KILL, "CAP_KILL",
 	  "ends the process that holds a revoked lease, where the policy says so" },
+	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
+	  "resets a bus (reset_subordinate); it takes effect in the worker that does, for that write",
+	  .latent = true },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
 	  "reads the links in /proc/PID/fd of other users, for the same two questions" },
 	{ CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",
@@ -66,7 +69,8 @@ static int apply(uint64_t kept)
 	for (size_t i = 0; i < caps_table_n; i++)
 		if (kept & (UINT64_C(1) << caps_table[i].cap))
 			capng_update(CAPNG_ADD,
-				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+				     CAPNG_PERMITTED | CAPNG_BOUNDING_SET |
+					     (caps_table[i].latent ? 0 : CAPNG_EFFECTIVE),
 				     caps_table[i].cap);
 	r = capng_apply((capng_select_t)select);
 	if (r < 0) {
@@ -76,10 +80,18 @@ static int apply(uint64_t kept)
 	return 0;
 }
 
+static bool is_latent(unsigned int cap)
+{
+	for (size_t i = 0; i < caps_table_n; i++)
+		if (caps_table[i].cap == cap)
+			return caps_table[i].latent;
+	return false;
+}
+
 /* Whether a capability is in exactly the sets that it should be in. */
 static bool is_right(unsigned int cap, bool want)
 {
-	return has(CAPNG_EFFECTIVE, cap) == want && has(CAPNG_PERMITTED, cap) == want &&
+	return has(CAPNG_EFFECTIVE, cap) == (want && !is_latent(cap)) && has(CAPNG_PERMITTED, cap) == want &&
 	       !has(CAPNG_INHERITABLE, cap) && !has(CAPNG_AMBIENT, cap) &&
 	       (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
 }
@@ -134,4 +146,25 @@ int caps_drop(void)
 		return -errno;
 	r = is_done(kept) ? 0 : apply(kept);
 	return r < 0 ? r : verify(kept);
+}
+
+static int change(capng_act_t act, unsigned int cap)
+{
+	if (capng_get_caps_process() < 0)
+		return -EIO;
+	if (!has(CAPNG_PERMITTED, cap))
+		return -EPERM;
+	if (capng_update(act, CAPNG_EFFECTIVE, cap) < 0 || capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return -EPERM;
+	return 0;
+}
+
+int caps_raise(unsigned int cap)
+{
+	return change(CAPNG_ADD, cap);
+}
+
+int caps_lower(unsigned int cap)
+{
+	return change(CAPNG_DROP, cap);
 }

@@ -12,6 +12,11 @@ struct cap_use {
 	unsigned int cap; /* CAP_… */
 	const char *name; /* "CAP_…" */
 	const char *why;
+	/*
+	 * Not in the effective set but while it is used (caps_raise()), in the child that uses it:
+	 * the kernel's widest capability.
+	 */
+	bool latent;
 };
 
 extern const struct cap_use caps_table[];
@@ -25,3 +30,10 @@ extern const size_t caps_table_n;
  * (logged); -errno. To be called once, before the first client is served.
  */
 int caps_drop(void);
+
+/*
+ * Has a latent capability take effect in this process, until caps_lower(). -EPERM: the process does
+ * not have it (a container, an older unit).
+ */
+int caps_raise(unsigned int cap);
+int caps_lower(unsigned int cap);

@@ -60,6 +60,7 @@ int main(int argc, char **argv)
 {
 	const struct manager_paths paths = {
 		.journal = RUNSTATEDIR "/leases",
+		.places = STATEDIR "/guest-addresses",
 		.policy_dirs = policy_dirs,
 		.policy_owner = 0,
 	};

@@ -3,6 +3,7 @@
 /* Device events: what changed in sysfs goes into the topology, and from there to the bus. */
 
 #include "daemon/bus/bus.h"
+#include "daemon/manager-health.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
 #include "daemon/sysfs/attr.h"
@@ -31,6 +32,8 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 		bus_announce_iommus(manager->bus);
 		return;
 	case OBJECT_DEVICE:
+		if (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED)
+			manager_health_appeared(manager, name);
 		bus_announce_device(manager->bus, name, replaced);
 		bus_announce_group(manager->bus, group, false);
 		if (change != TOPOLOGY_CHANGED)
@@ -40,6 +43,16 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 	}
 }
 
+static void on_sriov_settled(const char *device, void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = scan_one(&manager->scanner, "pci", device);
+
+	if (r < 0)
+		log_warning("reading %s: %s", device, strerror(-r));
+	survey_poke(manager->survey);
+}
+
 void manager_events_init(struct manager *manager)
 {
 	manager->scanner = (struct scanner){
@@ -47,6 +60,13 @@ void manager_events_init(struct manager *manager)
 		.hwdb = manager->hwdb,
 		.topology = &manager->topology,
 		.changed = on_changed,
+		.userdata = manager,
+	};
+	manager->sriov = (struct sriov_changes){
+		.event = manager->event,
+		.host = &manager->host,
+		.topology = &manager->topology,
+		.settled = on_sriov_settled,
 		.userdata = manager,
 	};
 }
@@ -71,6 +91,7 @@ int manager_rescan(struct manager *manager)
 	if (memcmp(&before, &manager->features, sizeof(before)) != 0)
 		bus_announce_manager(manager->bus);
 	survey_poke(manager->survey);
+	manager_count_uses(manager);
 	manager_status(manager);
 	return r;
 }
@@ -196,7 +217,10 @@ static void on_kernel_event(struct manager *manager, const struct uevent *event)
 			r = scan_one(&manager->scanner, event->subsystem, event->name);
 		if (r < 0)
 			log_warning("reading %s: %s", event->name, strerror(-r));
+		manager_count_uses(manager);
 		know_fenced(manager, event->name);
+		if (event->error_event)
+			manager_device_error(manager, event);
 		if (!streq(event->action, "change"))
 			manager_status(manager);
 	} else if (streq(event->subsystem, "iommu")) {

@@ -9,12 +9,15 @@
 #include "daemon/bus/refusals.h"
 #include "daemon/bus/revoke.h"
 #include "daemon/fault.h"
+#include "daemon/lease/places.h"
+#include "daemon/manager-health.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "daemon/vfio/features.h"
 #include "daemon/vfio/node.h"
+#include "policy/iommu-use.h"
 
 #include <fcntl.h>
 #include <systemd/sd-daemon.h>
@@ -24,10 +27,26 @@
 
 /* ---- leases, as the engine tells */
 
+static void on_use_flipped(const struct iommu *iommu, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	bus_announce_iommu(manager->bus, iommu->name);
+}
+
+void manager_count_uses(struct manager *manager)
+{
+	int r = iommu_use_update(&manager->topology, &manager->ledger, on_use_flipped, manager);
+
+	if (r < 0)
+		log_error("counting who uses the IOMMUs: %s", strerror(-r));
+}
+
 static void on_lease_changed(struct lease *lease, void *userdata)
 {
 	struct manager *manager = userdata;
 
+	manager_count_uses(manager);
 	bus_announce_lease(manager->bus, lease);
 	manager_status(manager);
 }
@@ -36,6 +55,7 @@ static void on_lease_removed(struct lease *lease, void *userdata)
 {
 	struct manager *manager = userdata;
 
+	manager_count_uses(manager);
 	/* Its signal needs the object gone, and the groups home, on the bus. */
 	bus_announce_lease(manager->bus, lease);
 	bus_lease_ended(manager->bus, lease);
@@ -149,6 +169,7 @@ static int recover(struct manager *manager)
 	int r;
 
 	manager_drain_recover(manager);
+	manager_health_recover(manager);
 	r = engine_recover(&manager->engine);
 	if (r < 0)
 		return r;
@@ -310,6 +331,11 @@ int manager_start(struct manager *manager, const struct manager_paths *paths)
 		log_error("%s: %s", paths->journal, strerror(-r));
 		return r;
 	}
+	manager_count_uses(manager);
+	r = places_new(manager->event, paths->places, &manager->places);
+	if (r < 0)
+		log_error("%s: %s; devices may get other guest addresses than before",
+			  paths->places, strerror(-r));
 	r = bus_new(manager, &bus_ops, manager, &manager->bus);
 	if (r < 0) {
 		log_error("joining the system bus: %s", strerror(-r));
@@ -327,12 +353,15 @@ struct manager *manager_free(struct manager *manager)
 	manager->bus = bus_free(manager->bus);
 	refusals_free(manager->refusals);
 	sd_event_source_disable_unref(manager->status_timer);
+	sriov_changes_done(&manager->sriov);
 	survey_free(manager->survey);
+	places_free(manager->places);
 	if (manager->engine.event)
 		engine_done(&manager->engine);
 	ledger_done(&manager->ledger);
 	monitor_free(manager->monitor);
 	scanner_done(&manager->scanner);
+	manager_health_done(manager);
 	topology_done(&manager->topology);
 	udev_hwdb_unref(manager->hwdb);
 	udev_unref(manager->udev);

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/lease/engine.h"
+#include "daemon/lease/sriov.h"
 #include "daemon/names.h"
 #include "daemon/sysfs/monitor.h"
 #include "daemon/sysfs/scan.h"
@@ -18,9 +19,11 @@
 #include <systemd/sd-event.h>
 
 struct announcer;
+struct places;
 struct bus;
 struct refusals;
 struct survey;
+struct failed_device;
 
 /* r: 0: in force; else error says why, and the old policy stays. */
 typedef void (*reload_fn)(int r, const char *error, void *userdata);
@@ -33,6 +36,7 @@ struct reload_waiter {
 /* Where journals and policy files are; tests give others. */
 struct manager_paths {
 	const char *journal;
+	const char *places; /* where guest addresses are kept over releases */
 	const char *const *policy_dirs; /* NULL-terminated, highest precedence first */
 	uid_t policy_owner;		/* whose policy files may be, besides root */
 };
@@ -49,6 +53,9 @@ struct manager {
 	struct ledger ledger;
 	struct engine engine;
 	struct survey *survey;
+	struct places *places; /* NULL: there is nowhere to keep them */
+	struct sriov_changes sriov;
+	struct failed_device *failed; /* uthash by name; see manager-health.h */
 
 	struct manager_paths paths;
 	struct policy *policy; /* NULL until one was read: nobody may have anything */
@@ -96,6 +103,9 @@ int manager_decide(struct manager *manager, const struct request *request,
 int manager_drain(struct manager *manager, bool on);
 /* As it was in an earlier run. */
 void manager_drain_recover(struct manager *manager);
+
+/* Counts the leases of each IOMMU: after whatever changed the ledger or the topology. */
+void manager_count_uses(struct manager *manager);
 
 /* A bus connection has gone: its leases end, unless something else keeps them. */
 void manager_connection_gone(struct manager *manager, const char *name);

@@ -4,10 +4,14 @@
 
 #include "daemon/survey.h"
 
+#include "daemon/caps.h"
+#include "daemon/sysfs/attr.h"
+#include "daemon/sysfs/serial.h"
 #include "daemon/sysfs/uses.h"
 #include "daemon/util/child.h"
 #include "daemon/util/log.h"
 
+#include <cap-ng.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
@@ -32,11 +36,36 @@ struct survey {
 
 /* ---- the child: a message for each device, its name and then "kind\ttext" lines */
 
-static int report(int sock, const struct device *device, const struct use_list *uses)
+#define SERIAL	 "serial" /* no kind of use */
+#define EEH_WORD "eeh"	  /* nor this */
+
+/* Asks the firmware, which may take its time (eeh_pe_state_show()). */
+static int read_eeh(const struct host *host, const struct device *device)
+{
+	_cleanup_free_ char *link = NULL;
+	_cleanup_close_ int dir = -EBADF;
+	char text[64];
+
+	if (!device->has_eeh || asprintf(&link, "bus/pci/devices/%s", device->name) < 0)
+		return EEH_INVALID;
+	dir = attr_open_dir(host->sys, link);
+	if (dir < 0 || attr_read(dir, "eeh_pe_state", text, sizeof(text)) != 0)
+		return EEH_INVALID;
+	return eeh_state_parse(text);
+}
+
+static int report(int sock, const struct device *device, const struct use_list *uses,
+		  const char *serial, int eeh)
 {
 	char message[8192];
 	size_t used = (size_t)snprintf(message, sizeof(message), "%s\n", device->name);
 
+	if (eeh >= 0)
+		used += (size_t)snprintf(message + used, sizeof(message) - used, EEH_WORD "\t%s\n",
+					 eeh_state_to_string((enum eeh_state)eeh));
+	if (serial)
+		used += (size_t)snprintf(message + used, sizeof(message) - used, SERIAL "\t%s\n",
+					 serial);
 	for (size_t i = 0; i < uses->n; i++) {
 		int k = snprintf(message + used, sizeof(message) - used, "%s\t%.512s\n",
 				 use_kind_to_string(uses->items[i].kind), uses->items[i].text);
@@ -47,6 +76,30 @@ static int report(int sock, const struct device *device, const struct use_list *
 	}
 	message[used] = 0;
 	return socket_send_fd_borrow(sock, message, used + 1, -EBADF);
+}
+
+/* The whole configuration space is for who had CAP_SYS_ADMIN when it was opened: for that alone. */
+static bool read_serial(const struct host *host, const char *device, char serial[SERIAL_SIZE])
+{
+	bool raised = caps_raise(CAP_SYS_ADMIN) == 0;
+	_cleanup_close_ int config = serial_open_config(host, device);
+
+	/* A child that cannot let go of it again is none to go on with. */
+	if (raised && caps_lower(CAP_SYS_ADMIN) < 0)
+		_exit(1);
+	return serial_read(host, device, config, serial) == 0;
+}
+
+static int report_one(const struct survey *survey, int sock, const struct device *device,
+		      const struct use_list *uses)
+{
+	char serial[SERIAL_SIZE];
+	bool known = false;
+
+	/* It does not change while the device is there. */
+	if (!device->serial && streq(device->subsystem, "pci"))
+		known = read_serial(survey->host, device->name, serial);
+	return report(sock, device, uses, known ? serial : NULL, read_eeh(survey->host, device));
 }
 
 static int survey_main(int sock, void *userdata)
@@ -65,7 +118,7 @@ static int survey_main(int sock, void *userdata)
 
 		/* What cannot be seen now keeps what was seen before. */
 		if (r >= 0)
-			r = report(sock, device, &uses);
+			r = report_one(survey, sock, device, &uses);
 		use_list_done(&uses);
 		if (r == -EPIPE || r == -ECONNRESET)
 			return 1;
@@ -75,7 +128,7 @@ static int survey_main(int sock, void *userdata)
 
 /* ---- the parent */
 
-static int parse_uses(char *text, struct use_list *uses)
+static int parse_uses(char *text, struct use_list *uses, const char **serial, int *eeh)
 {
 	char *state = NULL;
 
@@ -86,6 +139,10 @@ static int parse_uses(char *text, struct use_list *uses)
 		if (!tab)
 			continue;
 		*tab = 0;
+		if (streq(line, SERIAL))
+			*serial = tab + 1;
+		if (streq(line, EEH_WORD))
+			*eeh = eeh_state_from_string(tab + 1);
 		kind = use_kind_from_string(line);
 		if (kind < 0)
 			continue;
@@ -101,7 +158,10 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	struct survey *survey = userdata;
 	_cleanup_free_ char *text = strndup(data, size);
 	struct use_list uses = { 0 };
+	const char *serial = NULL;
 	struct device *device;
+	int eeh = EEH_INVALID;
+	bool changed;
 	char *end;
 
 	end = text ? strchr(text, '\n') : NULL;
@@ -109,11 +169,18 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 		return;
 	*end = 0;
 	device = topology_device(survey->topology, text);
-	if (!device || parse_uses(end + 1, &uses) < 0) {
+	if (!device || parse_uses(end + 1, &uses, &serial, &eeh) < 0) {
 		use_list_done(&uses);
 		return;
 	}
-	if (device_take_uses(device, &uses) == TOPOLOGY_CHANGED)
+	changed = device_take_uses(device, &uses) == TOPOLOGY_CHANGED;
+	if (serial && device_set_serial(device, serial) == TOPOLOGY_CHANGED)
+		changed = true;
+	if (eeh >= 0 && (int)device->eeh != eeh) {
+		device->eeh = (enum eeh_state)eeh;
+		changed = true;
+	}
+	if (changed)
 		survey->changed(text, survey->userdata);
 }
 

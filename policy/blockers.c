@@ -56,7 +56,7 @@ static int add_uses(struct blocker **blockers, size_t *n, const struct device *d
 
 static bool can_be_granted(const struct device *device)
 {
-	return streq(device->subsystem, "pci") && !device->bridge && device->vfio_driver;
+	return bus_can_be_leased(device->subsystem) && !device->bridge && device->vfio_driver;
 }
 
 static bool any_can_be_granted(const struct group *group)
@@ -72,8 +72,8 @@ static const char *why_not(const struct group *group, const struct device *devic
 {
 	if (group->kind == GROUP_NOIOMMU)
 		return "the group is a noiommu group, which isolates nothing";
-	if (!streq(device->subsystem, "pci") && device->subsystem[0])
-		return "only PCI devices can be leased";
+	if (!bus_can_be_leased(device->subsystem) && device->subsystem[0])
+		return "devices of its bus cannot be leased";
 	if (any_can_be_granted(group))
 		return NULL;
 	if (device->bridge)

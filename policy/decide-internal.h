@@ -6,6 +6,7 @@
  * that decide() was given; only its arrays are its own.
  *
  *   decide-resolve.c  names and pools to devices, devices to the members of their groups
+ *   decide-pool.c     which devices of a pool
  *   decide-rule.c     which rule decides a device, and what the rules of a request have in common
  *   decide-judge.c    the checks, member by member and for the request
  *   explain.c         the sentences
@@ -29,6 +30,13 @@ struct target {
 	const struct rule *rule;     /* the device's deciding rule */
 	bool withhold;
 	enum reason reason; /* why there is no device; REASON_ALLOWED: a pool not drawn from yet */
+	/* Of a device that was drawn from a pool: why this one. */
+	struct {
+		unsigned int far;    /* from the NUMA node that was asked for, as the firmware says */
+		unsigned int others; /* of its group that have to be shut off, or were named */
+		size_t size;	     /* of the pool */
+		size_t refused[REASON_MAX]; /* that come before it */
+	} draw;
 };
 
 /* A device that the request touches, or an entry that is none. */
@@ -87,7 +95,23 @@ struct claim {
 /* decide-resolve.c: 0 or -ENOMEM. */
 int claim_resolve(struct claim *claim);
 int claim_gather(struct claim *claim);
+/* Finds the members anew, and judges them. */
+int claim_judge_anew(struct claim *claim);
+void target_set_device(const struct claim *claim, struct target *target,
+		       const struct device *device);
 struct member *claim_member(const struct claim *claim, const char *name);
+
+/* decide-pool.c */
+/* "pool:NAME" and "pool:NAME*3": what follows "pool:", and how many; NULL for a device's name. */
+const char *pool_of_request(const char *text, size_t *count);
+/* The pool of what follows "pool:", with the number or without; NULL: none. */
+const struct pool *policy_pool_of_request(const struct policy *policy, const char *text);
+/* How many devices a request asks for, to be granted and withheld. */
+size_t request_count(const struct request *request);
+/* Draws from all pools. 0 or -ENOMEM; a target that got nothing has REASON_POOL_EMPTY. */
+int claim_draw_pools(struct claim *claim);
+/* Why a target's device was drawn; a new string or NULL. */
+char *claim_why_drawn(const struct claim *claim, const struct target *target);
 
 /* decide-rule.c */
 int claim_fit_rules(struct claim *claim);
@@ -105,7 +129,12 @@ char *claim_why_passed(const struct claim *claim, size_t rule, const struct devi
 bool mode_in_kernel(const struct host_features *features, enum mode mode);
 /* The kinds of use (bit per enum use_kind) that stand against taking a device from the host. */
 unsigned int device_uses(const struct device *device);
+/* Whether a device stays as it is when its group is leased and it is not to be granted. */
+bool device_stays(const struct device *device);
 enum reason judge_member(const struct claim *claim, const struct member *member);
+/* The pin that a named member is not, of its pool or its rule; NULL: none. */
+const struct device_match *member_broken_pin(const struct claim *claim,
+					     const struct member *member);
 /* The verbs that the rule of a named member must have. */
 unsigned int member_verbs(const struct claim *claim, const struct member *member);
 void claim_judge(struct claim *claim);

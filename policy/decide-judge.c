@@ -44,23 +44,21 @@ unsigned int device_uses(const struct device *device)
 	return kinds;
 }
 
-static bool is_pci(const struct device *device)
-{
-	return streq(device->subsystem, "pci");
-}
-
 /*
  * Whether the device stays as it is: a port's driver manages no DMA of its own, and what it does
  * (hot-plug, error reporting) the host goes on needing.
  */
-static bool stays(const struct member *member)
+bool device_stays(const struct device *device)
 {
-	const struct device *device = member->device;
-
-	if (member->target && !member->target->withhold)
-		return false;
 	return device->driver && !driver_counts(device) && !device_on_vfio(device) &&
 	       !streq(device->driver, "pci-stub");
+}
+
+static bool stays(const struct member *member)
+{
+	if (member->target && !member->target->withhold)
+		return false;
+	return device_stays(member->device);
 }
 
 static bool as_expected(const struct request *request, const struct device *device)
@@ -90,7 +88,7 @@ static enum reason judge_kind(const struct claim *claim, const struct member *me
 		return REASON_NO_GROUP;
 	if (device->group->kind == GROUP_NOIOMMU)
 		return REASON_NOT_ISOLATED;
-	if (!is_pci(device) && (member->target || !stays(member)))
+	if (!bus_can_be_leased(device->subsystem) && (member->target || !stays(member)))
 		return REASON_UNSUPPORTED_BUS;
 	if (member->target && !member->target->withhold) {
 		if (device->bridge)
@@ -122,6 +120,19 @@ unsigned int member_verbs(const struct claim *claim, const struct member *member
 	return verbs;
 }
 
+const struct device_match *member_broken_pin(const struct claim *claim, const struct member *member)
+{
+	const struct pool *pool =
+		member->target->pool ? policy_pool(claim->policy, member->target->pool) : NULL;
+	const struct device_match *broken = NULL;
+
+	if (pool)
+		broken = pool_broken_pin(claim->policy, pool, member->device, member->host_driver);
+	return broken ? broken
+		      : rule_broken_pin(claim->policy, member->rule, member->device,
+					member->host_driver);
+}
+
 /* What the deciding rule says about a device that was named. */
 static enum reason judge_rule(const struct claim *claim, const struct member *member)
 {
@@ -133,6 +144,8 @@ static enum reason judge_rule(const struct claim *claim, const struct member *me
 									   : REASON_NO_RULE;
 	if (rule->deny)
 		return REASON_DENY_RULE;
+	if (member_broken_pin(claim, member))
+		return REASON_PIN;
 	if ((rule->verbs & verbs) != verbs)
 		return REASON_VERB;
 	if (!(rule->modes & claim_wanted_modes(claim)))
@@ -177,6 +190,11 @@ static bool claim_takes(const struct claim *claim, const char *device)
 static bool pf_vf_conflict(const struct claim *claim, const struct device *device)
 {
 	const char *pf = device->physical_function;
+	const struct device *physical = pf ? topology_device(claim->topology, pf) : device;
+
+	/* Those that are there may go at any moment. */
+	if (physical && physical->sriov_busy)
+		return true;
 
 	STRV_FOREACH (vf, device->virtual_functions)
 		if (ledger_device(claim->ledger, *vf))
@@ -184,7 +202,12 @@ static bool pf_vf_conflict(const struct claim *claim, const struct device *devic
 	if (pf) {
 		const struct lease *lease = ledger_device(claim->ledger, pf);
 
-		if (lease && lease->owner != claim->request->owner)
+		/*
+		 * When that lease ends, the PF waits for its VFs; in one lease with it they would
+		 * be unbound in one go.
+		 */
+		if (lease && (lease->owner != claim->request->owner ||
+			      lease->state != LEASE_LEASED || lease == claim->lease))
 			return true;
 		if (claim_takes(claim, pf))
 			return true;
@@ -264,9 +287,13 @@ enum reason judge_member(const struct claim *claim, const struct member *member)
 	if (!member->target)
 		return judge_sibling(claim, member);
 	reason = judge_rule(claim, member);
-	if (reason != REASON_ALLOWED)
-		return reason;
-	return judge_taking(claim, member);
+	if (reason == REASON_ALLOWED)
+		reason = judge_taking(claim, member);
+	/* What only is kept shut may be broken. */
+	if (reason == REASON_ALLOWED && !member->target->withhold &&
+	    member->device->health == HEALTH_FAILED)
+		reason = REASON_DEVICE_FAILED;
+	return reason;
 }
 
 /*

@@ -2,13 +2,11 @@
 
 /*
  * From the names of a request to the devices that it touches: names and pools to devices, and
- * devices to every member of their groups. Nothing is judged here, but a pool is drawn from by
- * trying what the judge says to each candidate.
+ * devices to every member of their groups. Nothing is judged here. How pools are drawn from is in
+ * decide-pool.c.
  */
 
 #include "policy/decide-internal.h"
-
-#define POOL_PREFIX "pool:"
 
 static int member_compare(const void *a, const void *b)
 {
@@ -43,7 +41,7 @@ static int claim_add_member(struct claim *claim, const char *name, const struct 
 	if (device) {
 		member.host_driver = ledger_host_driver(claim->ledger, device);
 		if (device->group)
-			member.lease = ledger_group(claim->ledger, device->group_id);
+			member.lease = ledger_holder(claim->ledger, device->group_id);
 	}
 	claim->members[claim->n_members++] = member;
 	return 0;
@@ -145,14 +143,14 @@ int claim_gather(struct claim *claim)
 	return 0;
 }
 
-static void target_set_device(const struct claim *claim, struct target *target,
-			      const struct device *device)
+void target_set_device(const struct claim *claim, struct target *target,
+		       const struct device *device)
 {
 	target->device = device;
 	target->rule = device ? claim_rule_of(claim, device) : NULL;
 }
 
-static int claim_judge_anew(struct claim *claim)
+int claim_judge_anew(struct claim *claim)
 {
 	int r = claim_gather(claim);
 
@@ -162,155 +160,20 @@ static int claim_judge_anew(struct claim *claim)
 	return 0;
 }
 
-static bool claim_names(const struct claim *claim, const struct device *device)
-{
-	for (size_t i = 0; i < claim->n_targets; i++)
-		if (claim->targets[i].device == device)
-			return true;
-	return false;
-}
-
-/* What stands against a device by itself, whatever else the request names. */
-static enum reason judge_candidate(const struct claim *claim, const struct target *target)
-{
-	struct member member = {
-		.name = target->device->name,
-		.device = target->device,
-		.target = target,
-		.rule = target->rule,
-		.host_driver = ledger_host_driver(claim->ledger, target->device),
-	};
-
-	if (target->device->group)
-		member.lease = ledger_group(claim->ledger, target->device->group_id);
-	return judge_member(claim, &member);
-}
-
-/* Whether a device of this group is to be granted already. */
-static bool claim_grants_in(const struct claim *claim, const struct group *group)
-{
-	for (size_t i = 0; i < claim->n_targets; i++) {
-		const struct target *target = &claim->targets[i];
-
-		if (target->device && !target->withhold && target->device->group == group)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Whether a device of the pool would do for a target, with all that is resolved so far. It stays
- * in the target if it does.
- */
-static int claim_try(struct claim *claim, struct target *target, const struct device *device,
-		     enum reason *reason)
-{
-	int r = 0;
-
-	target_set_device(claim, target, device);
-	*reason = judge_candidate(claim, target);
-	if (*reason == REASON_ALLOWED) {
-		r = claim_judge_anew(claim);
-		*reason = claim_refusal(claim);
-	}
-	if (*reason != REASON_ALLOWED)
-		target_set_device(claim, target, NULL);
-	return r;
-}
-
-/*
- * A device of the host, while pools are drawn from: what the ledger says of it is asked once, and
- * `known` keeps the refusal that no later draw can change.
- */
-struct candidate {
-	const struct device *device;
-	const char *host_driver;
-	enum reason known;
-};
-
-/*
- * Draws the first device by name of the target's pool with which the request would be allowed.
- * What was refused once is not tried again, unless it is to complete a group of which another
- * device was drawn.
- */
-static int claim_draw(struct claim *claim, struct target *target, struct candidate *candidates,
-		      size_t n)
-{
-	const struct pool *pool = policy_pool(claim->policy, target->pool);
-
-	memset(claim->pool_refused, 0, sizeof(claim->pool_refused));
-	claim->pool_size = 0;
-	claim->n_undrawn--;
-	for (size_t i = 0; i < n; i++) {
-		struct candidate *candidate = &candidates[i];
-		enum reason reason = candidate->known;
-		int r;
-
-		if (!pool_matches_device(claim->policy, pool, candidate->device,
-					 candidate->host_driver))
-			continue;
-		claim->pool_size++;
-		if (claim_names(claim, candidate->device)) {
-			reason = REASON_DUPLICATE;
-		} else if (reason == REASON_ALLOWED ||
-			   claim_grants_in(claim, candidate->device->group)) {
-			r = claim_try(claim, target, candidate->device, &reason);
-			if (r < 0 || reason == REASON_ALLOWED)
-				return r;
-			candidate->known = reason;
-		}
-		claim->pool_refused[reason]++;
-	}
-	target->reason = REASON_POOL_EMPTY;
-	return 0;
-}
-
-static struct candidate *claim_candidates(const struct claim *claim, size_t *n)
-{
-	_cleanup_free_ struct device **devices = topology_devices_sorted(claim->topology, n);
-	struct candidate *candidates = calloc(*n + 1, sizeof(*candidates));
-
-	if (!devices) {
-		free(candidates);
-		return NULL;
-	}
-	for (size_t i = 0; candidates && i < *n; i++) {
-		candidates[i].device = devices[i];
-		candidates[i].host_driver = ledger_host_driver(claim->ledger, devices[i]);
-	}
-	return candidates;
-}
-
-static int claim_draw_pools(struct claim *claim)
-{
-	_cleanup_free_ struct candidate *candidates = NULL;
-	size_t n;
-	int r;
-
-	candidates = claim_candidates(claim, &n);
-	if (!candidates)
-		return -ENOMEM;
-	for (size_t i = 0; i < claim->n_targets; i++) {
-		struct target *target = &claim->targets[i];
-
-		if (!target->pool || target->reason != REASON_ALLOWED)
-			continue;
-		r = claim_draw(claim, target, candidates, n);
-		if (r < 0 || target->reason != REASON_ALLOWED)
-			return r;
-	}
-	return 0;
-}
-
 static void claim_look_up(struct claim *claim, struct target *target)
 {
 	const struct device *device;
 
 	if (target->pool) {
-		if (policy_pool(claim->policy, target->pool))
+		const struct pool *pool = policy_pool_of_request(claim->policy, target->pool);
+
+		if (pool)
 			claim->n_undrawn++;
 		else
 			target->reason = REASON_NO_SUCH_POOL;
+		/* Without the number of "NAME*3". */
+		if (pool)
+			target->pool = pool->name;
 		return;
 	}
 	device = topology_device(claim->topology, target->text);
@@ -327,17 +190,17 @@ static void claim_look_up(struct claim *claim, struct target *target)
 int claim_resolve(struct claim *claim)
 {
 	const struct request *request = claim->request;
-	size_t n = strv_length(request->devices) + strv_length(request->withhold), i = 0;
+	size_t n = request_count(request), i = 0, count;
 	int r;
 
 	claim->targets = calloc(n, sizeof(*claim->targets));
 	if (!claim->targets)
 		return -ENOMEM;
 	STRV_FOREACH (name, request->devices) {
-		claim->targets[i].text = *name;
-		if (strncmp(*name, POOL_PREFIX, strlen(POOL_PREFIX)) == 0)
-			claim->targets[i].pool = *name + strlen(POOL_PREFIX);
-		i++;
+		const char *pool = pool_of_request(*name, &count);
+
+		while (count-- > 0)
+			claim->targets[i++] = (struct target){ .text = *name, .pool = pool };
 	}
 	STRV_FOREACH (name, request->withhold)
 		claim->targets[i++] = (struct target){ .text = *name, .withhold = true };

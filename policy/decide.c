@@ -31,8 +31,14 @@ struct decision *decision_free(struct decision *decision)
 		verdict_done(&decision->verdicts[i]);
 	for (size_t i = 0; i < decision->n_passed; i++)
 		passed_over_done(&decision->passed[i]);
+	for (size_t i = 0; i < decision->n_drawn; i++) {
+		free(decision->drawn[i].pool);
+		free(decision->drawn[i].device);
+		free(decision->drawn[i].why);
+	}
 	free(decision->verdicts);
 	free(decision->passed);
+	free(decision->drawn);
 	free(decision->groups);
 	free(decision->message);
 	free(decision);
@@ -136,6 +142,25 @@ static int add_all_passed(struct decision *decision, const struct claim *claim,
 	return 0;
 }
 
+static int add_drawn(struct decision *decision, const struct claim *claim)
+{
+	for (size_t i = 0; i < claim->n_targets; i++) {
+		const struct target *target = &claim->targets[i];
+		struct drawn *drawn;
+
+		if (!target->pool || !target->device)
+			continue;
+		if (ARRAY_RESERVE_ONE(decision->drawn, decision->n_drawn) < 0)
+			return -ENOMEM;
+		drawn = &decision->drawn[decision->n_drawn++];
+		drawn->why = claim_why_drawn(claim, target);
+		if (!drawn->why || free_and_strdup(&drawn->pool, target->pool) < 0 ||
+		    free_and_strdup(&drawn->device, target->device->name) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* Makes the decision from a claim that was judged; takes the claim's groups. */
 static int decision_fill(struct decision *decision, struct claim *claim)
 {
@@ -157,7 +182,9 @@ static int decision_fill(struct decision *decision, struct claim *claim)
 		if (r < 0)
 			return r;
 	}
-	r = explain_claim(claim, decision->reason, &decision->message);
+	r = add_drawn(decision, claim);
+	if (r >= 0)
+		r = explain_claim(claim, decision->reason, &decision->message);
 	if (r < 0)
 		return r;
 	decision->n_groups = claim->n_groups;
@@ -170,8 +197,7 @@ static enum reason refuse_size(const struct request *request)
 {
 	if (strv_length(request->devices) == 0)
 		return REASON_NO_DEVICES;
-	if (strv_length(request->devices) + strv_length(request->withhold) > REQUEST_DEVICES_MAX ||
-	    request->n_expect > REQUEST_DEVICES_MAX)
+	if (request_count(request) > REQUEST_DEVICES_MAX || request->n_expect > REQUEST_DEVICES_MAX)
 		return REASON_TOO_MANY_DEVICES;
 	return REASON_ALLOWED;
 }

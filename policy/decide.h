@@ -28,12 +28,13 @@ enum reason {
 	REASON_WITHHOLD_OUTSIDE, /* withhold names a device of another group */
 	REASON_NO_GROUP,	 /* the device is in no IOMMU group */
 	REASON_NOT_ISOLATED,	 /* a noiommu group */
-	REASON_UNSUPPORTED_BUS,	 /* not PCI: cannot be leased yet */
+	REASON_UNSUPPORTED_BUS,	 /* neither PCI, platform nor mediated */
 	REASON_BRIDGE,		 /* VFIO takes no bridge: it can only be withheld */
 	REASON_NO_VFIO_DRIVER,	 /* nothing can drive it for VFIO */
 	REASON_WRONG_DEVICE,	 /* "expect" names another vendor:product */
 	REASON_NO_RULE,		 /* no rule matches: the default */
 	REASON_DENY_RULE,
+	REASON_PIN,		/* it is not what the rule or the pool has pinned */
 	REASON_VERB,		/* the deciding rule lacks a verb that is needed */
 	REASON_MODE,		/* the rules allow no such mode */
 	REASON_MODE_KERNEL,	/* the kernel has no such mode */
@@ -45,6 +46,7 @@ enum reason {
 	REASON_GROUP_LEASED,
 	REASON_GROUP_DRAINING, /* draining, restoring or failed */
 	REASON_PF_VF,	       /* its PF or VFs are in other hands */
+	REASON_DEVICE_FAILED,  /* it broke, and neither a reset nor an administrator cleared that */
 	REASON_MEMLOCK,	       /* more than the rules' bound */
 	REASON_LIMIT_USER,
 	REASON_LIMIT_RULE_LEASES,
@@ -97,7 +99,7 @@ struct expect {
 struct request {
 	struct subject subject; /* who asks */
 	uid_t owner;		/* for whom; the subject's uid unless delegated */
-	char *const *devices;	/* sysfs names or "pool:NAME" */
+	char *const *devices;	/* sysfs names, "pool:NAME" or "pool:NAME*3" */
 	char *const *withhold;	/* sysfs names */
 	enum mode mode;	  /* auto: cdev, else group; never node, which opens paths to a whole uid */
 	const char *name; /* label or NULL */
@@ -110,6 +112,8 @@ struct request {
 	uint64_t memlock; /* bytes, 0: not asked for */
 	const struct expect *expect;
 	size_t n_expect;
+	bool has_numa_node;
+	int numa_node; /* pools are drawn from near it */
 };
 
 struct verdict {
@@ -132,6 +136,13 @@ struct passed_over {
 	char *why;
 };
 
+/* A device that a pool gave. */
+struct drawn {
+	char *pool;
+	char *device;
+	char *why;
+};
+
 struct decision {
 	bool allowed;
 	enum reason reason; /* the first, in the order of the enum, of the verdicts and the whole */
@@ -151,6 +162,8 @@ struct decision {
 	size_t n_groups;
 	struct passed_over *passed; /* rules passed over, for explain */
 	size_t n_passed;
+	struct drawn *drawn; /* in the order of the request, for explain */
+	size_t n_drawn;
 };
 
 struct decision *decision_free(struct decision *decision);
@@ -160,10 +173,12 @@ DEFINE_CLEANUP(struct decision *, decision_free)
  * Decides. Returns 0 and a decision of the caller, or -ENOMEM. draining: the daemon gives no new
  * leases. policy may be NULL: nobody may have anything (I9).
  *
- * "pool:NAME" becomes the first device of the pool, by name, with which the request would be
- * allowed; pools are drawn from in the order of the request, and one that was drawn is not given
- * up for the sake of a later one. Where the rest of a group is not named, it counts as named if
- * pools that are still to be drawn from can give it.
+ * "pool:NAME" becomes the first device of the pool with which the request would be allowed, in this
+ * order: near the NUMA node that was asked for; with the fewest other devices of its group that have
+ * to be shut off or were named for it; by name. Pools are drawn from in the order of the request.
+ * Where that leaves nothing for a later one, earlier draws are given up, so often as is bounded in
+ * decide-pool.c. Where the rest of a group is not named, it counts as named if pools that are still
+ * to be drawn from can give it.
  *
  * The time that it takes grows with the members of the groups that are touched times the leases,
  * and for each pool with the devices of the host; a request has at most REQUEST_DEVICES_MAX.

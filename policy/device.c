@@ -7,6 +7,7 @@
 
 #include "policy/topology.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -71,6 +72,8 @@ struct device *device_new(const char *name, const char *subsystem)
 	device->class_code = ID_UNKNOWN;
 	device->group_id = ID_UNKNOWN;
 	device->numa_node = -1;
+	device->eeh = EEH_INVALID;
+	device->last_recovery = RECOVERY_INVALID;
 	device->name = strdup(name);
 	device->subsystem = strdup(subsystem);
 	device->syspath = strdup("");
@@ -84,6 +87,8 @@ struct device *device_free(struct device *device)
 	if (!device)
 		return NULL;
 	use_list_done(&device->uses);
+	error_counters_done(&device->errors);
+	free(device->serial);
 	strv_free(device->reset_methods);
 	strv_free(device->virtual_functions);
 	free(device->physical_function);
@@ -110,6 +115,13 @@ int device_take_uses(struct device *device, struct use_list *uses)
 	device->uses = *uses;
 	*uses = (struct use_list){};
 	return TOPOLOGY_CHANGED;
+}
+
+int device_set_serial(struct device *device, const char *serial)
+{
+	if (streq0(device->serial, serial))
+		return TOPOLOGY_SAME;
+	return free_and_strdup(&device->serial, serial) < 0 ? -ENOMEM : TOPOLOGY_CHANGED;
 }
 
 static bool has_prefix(const char *s, const char *prefix)
@@ -151,4 +163,34 @@ bool driver_counts(const struct device *device)
 	if (streq(device->subsystem, "mdev"))
 		return false;
 	return !streq(device->driver, "pcieport") && !streq(device->driver, "pci-stub");
+}
+
+/* "x" is a hexadecimal digit, anything else itself. */
+static bool has_form(const char *s, const char *form)
+{
+	for (; *form; s++, form++)
+		if (*form == 'x' ? !isxdigit((unsigned char)*s) : *s != *form)
+			return false;
+	return !*s;
+}
+
+const char *device_bus_of_name(const char *name)
+{
+	size_t domain = strspn(name, "0123456789abcdef");
+
+	if (domain >= 4 && domain <= 8 && has_form(name + domain, ":xx:xx.x"))
+		return "pci";
+	if (has_form(name, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
+		return "mdev";
+	return "platform";
+}
+
+bool bus_can_be_leased(const char *subsystem)
+{
+	return streq(subsystem, "pci") || streq(subsystem, "mdev") || streq(subsystem, "platform");
+}
+
+bool bus_has_override(const char *subsystem)
+{
+	return !streq(subsystem, "mdev");
 }

@@ -98,6 +98,13 @@ static void say_pf_vf(FILE *f, const struct claim *claim, const struct member *m
 {
 	const struct device *device = member->device;
 
+	const char *pf = device->physical_function;
+	const struct device *physical = pf ? topology_device(claim->topology, pf) : device;
+
+	if (physical && physical->sriov_busy) {
+		fprintf(f, "The virtual functions of %s are being changed.", physical->name);
+		return;
+	}
 	STRV_FOREACH (vf, device->virtual_functions) {
 		const struct lease *lease = ledger_device(claim->ledger, *vf);
 
@@ -113,13 +120,22 @@ static void say_pf_vf(FILE *f, const struct claim *claim, const struct member *m
 			member->name);
 		explain_put_lease(f, claim,
 				  ledger_device(claim->ledger, device->physical_function));
-		fputc('.', f);
+		fputs(claim->lease && ledger_device(claim->ledger, pf) == claim->lease
+			      ? "; its virtual functions have to be in another lease than it."
+			      : ".",
+		      f);
 		return;
 	}
 	fprintf(f,
 		"The device %s is a virtual function of %s, and would vanish when that one is "
 		"taken from its driver.",
 		member->name, device->physical_function);
+}
+
+static void say_device_failed(FILE *f, const struct claim *claim, const struct member *member)
+{
+	fprintf(f, "The device %s reported an error that the kernel could not recover it from.",
+		member->name);
 }
 
 static void say_name_taken(FILE *f, const struct claim *claim)
@@ -156,6 +172,9 @@ const struct explanation explanations_of_host[REASON_MAX] = {
 				    .of_group = true },
 	[REASON_PF_VF] = { .member = say_pf_vf,
 			   .next = "Ask for another device, or wait for that one to be released." },
+	[REASON_DEVICE_FAILED] = { .member = say_device_failed,
+				   .next = "Ask for another device, or have an administrator look "
+					   "at it and run \"vfiodctl clear\"." },
 	[REASON_NAME_TAKEN] = { .claim = say_name_taken,
 				.next = "Choose another name, or release that lease." },
 	[REASON_DRAINING] = { .claim = say_draining, .next = "Try again later." },

@@ -32,8 +32,7 @@ static void say_too_many(FILE *f, const struct claim *claim)
 	fprintf(f,
 		"The request names %zu devices and expects something of %zu; one request may name "
 		"%d.",
-		strv_length(claim->request->devices) + strv_length(claim->request->withhold),
-		claim->request->n_expect, REQUEST_DEVICES_MAX);
+		request_count(claim->request), claim->request->n_expect, REQUEST_DEVICES_MAX);
 }
 
 static void say_no_such_device(FILE *f, const struct claim *claim, const struct member *member)
@@ -180,8 +179,8 @@ const struct explanation explanations_of_request[REASON_MAX] = {
 				  .next = "It is never handed out; turn on an IOMMU and turn off "
 					  "VFIO's noiommu mode." },
 	[REASON_UNSUPPORTED_BUS] = { .member = say_unsupported_bus,
-				     .next = "Only PCI devices can be leased; ask for one whose "
-					     "group has nothing else." },
+				     .next = "Only PCI, platform and mediated devices can be leased; ask "
+					     "for one whose group has nothing else." },
 	[REASON_BRIDGE] = { .member = say_bridge, .next = "Name it under \"withhold\"." },
 	[REASON_NO_VFIO_DRIVER] = { .member = say_no_vfio_driver,
 				    .next = "Install the kernel's vfio-pci module." },

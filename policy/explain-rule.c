@@ -46,6 +46,18 @@ static void say_deny_rule(FILE *f, const struct claim *claim, const struct membe
 	fputc('.', f);
 }
 
+static void say_pin(FILE *f, const struct claim *claim, const struct member *member)
+{
+	const struct device_match *pin = member_broken_pin(claim, member);
+	_cleanup_free_ char *difference = pin ? pin_difference(pin, member->device) : NULL;
+
+	fprintf(f, "The device %s is not what ", member->name);
+	explain_put_rule(f, member->rule);
+	fputs(" or its pool has pinned: ", f);
+	explain_put(f, difference ? difference : "it differs");
+	fputc('.', f);
+}
+
 static void say_verb(FILE *f, const struct claim *claim, const struct member *member)
 {
 	unsigned int verbs = member_verbs(claim, member);
@@ -159,6 +171,9 @@ const struct explanation explanations_of_rule[REASON_MAX] = {
 	[REASON_DENY_RULE] = { .member = say_deny_rule,
 			       .next = "Ask for another device, or have an administrator change "
 				       "the rule." },
+	[REASON_PIN] = { .member = say_pin,
+			 .next = "Look what was changed in the hardware; an administrator can "
+				 "correct the \"pin\"." },
 	[REASON_VERB] = { .member = say_verb,
 			  .next = "Ask for less, or have an administrator add it to the rule's "
 				  "\"allow\"." },

@@ -87,6 +87,7 @@ struct lease *lease_free(struct lease *lease)
 	for (size_t i = 0; i < lease->n_devices; i++)
 		lease_device_done(&lease->devices[i]);
 	lease_clear_holders(lease);
+	free(lease->reserved);
 	free(lease->devices);
 	free(lease->groups);
 	free(lease->connection);
@@ -94,6 +95,7 @@ struct lease *lease_free(struct lease *lease)
 	free(lease->unit);
 	free(lease->end_reason);
 	free(lease->part_of);
+	guest_bus_done(&lease->guest);
 	free(lease->revoke_reason);
 	free(lease->revoke_note);
 	free(lease->name);
@@ -171,6 +173,14 @@ bool lease_has_group(const struct lease *lease, uint32_t id)
 {
 	for (size_t i = 0; i < lease->n_groups; i++)
 		if (lease->groups[i].id == id)
+			return true;
+	return false;
+}
+
+bool lease_reserves(const struct lease *lease, uint32_t id)
+{
+	for (size_t i = 0; i < lease->n_reserved; i++)
+		if (lease->reserved[i] == id)
 			return true;
 	return false;
 }

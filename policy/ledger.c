@@ -25,7 +25,7 @@ int ledger_add(struct ledger *ledger, struct lease *lease)
 	if (ledger_lease(ledger, lease->id))
 		return LEDGER_ID_TAKEN;
 	for (size_t i = 0; i < lease->n_groups; i++)
-		if (ledger_group(ledger, lease->groups[i].id))
+		if (ledger_holder(ledger, lease->groups[i].id))
 			return LEDGER_GROUP_TAKEN;
 	if (lease->name)
 		HASH_FOREACH (other, ledger->leases)
@@ -76,6 +76,18 @@ struct lease *ledger_group(const struct ledger *ledger, uint32_t group)
 {
 	HASH_FOREACH (lease, ledger->leases)
 		if (lease_has_group(lease, group))
+			return lease;
+	return NULL;
+}
+
+struct lease *ledger_holder(const struct ledger *ledger, uint32_t group)
+{
+	struct lease *holder = ledger_group(ledger, group);
+
+	if (holder)
+		return holder;
+	HASH_FOREACH (lease, ledger->leases)
+		if (lease_reserves(lease, group))
 			return lease;
 	return NULL;
 }

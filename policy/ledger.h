@@ -10,6 +10,7 @@
  */
 
 #include "policy/base.h"
+#include "policy/guest-bus.h"
 #include "policy/rules.h"
 
 enum lease_state {
@@ -117,12 +118,15 @@ struct lease {
 	 * were taken from it and go home. NULL for a lease of its own.
 	 */
 	char *part_of;
+	struct guest_bus guest; /* where its devices, and emulated ones, are for the guest */
 	enum revocation revocation;
 	uint64_t revoke_deadline_usec; /* CLOCK_REALTIME; 0: no revocation */
 	char *revoke_reason;	       /* of root's; or NULL */
 	char *revoke_note;	       /* what came of the last rung; or NULL */
 	struct lease_holder *holders;  /* while draining: who still has fds, as far as known */
 	size_t n_holders;
+	uint32_t *reserved; /* groups of nobody that a reset of its devices reaches, meanwhile */
+	size_t n_reserved;
 
 	void *data; /* the daemon's */
 	UT_hash_handle hh;
@@ -134,6 +138,8 @@ DEFINE_CLEANUP(struct lease *, lease_free)
 
 struct lease_device *lease_device(const struct lease *lease, const char *name);
 bool lease_has_group(const struct lease *lease, uint32_t id);
+/* Whether a reset of its devices keeps the group from being claimed: see reset_reserve(). */
+bool lease_reserves(const struct lease *lease, uint32_t id);
 /* Adds a group (kept sorted). Returns 0 or -ENOMEM; a group that is there already is fine. */
 int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation);
 /* Adds an empty entry for a device, kept sorted by name. NULL: out of memory. */
@@ -164,7 +170,7 @@ void ledger_done(struct ledger *ledger);
 
 enum {
 	LEDGER_ID_TAKEN = 1, /* a lease has this id */
-	LEDGER_GROUP_TAKEN,  /* one of its groups is in another lease */
+	LEDGER_GROUP_TAKEN,  /* one of its groups is in another lease, or reserved by one */
 	LEDGER_NAME_TAKEN,   /* the owner has a lease of this name */
 };
 /* Puts a lease in; the ledger owns it then. 0, or a LEDGER_ outcome and nothing changed. */
@@ -177,6 +183,8 @@ struct lease *ledger_lease(const struct ledger *ledger, const char *id);
 struct lease *ledger_find(const struct ledger *ledger, const char *id_or_name, uid_t owner,
 			  bool any_owner);
 struct lease *ledger_group(const struct ledger *ledger, uint32_t group);
+/* The lease that has the group, else one that reserves it; NULL: it can be claimed. */
+struct lease *ledger_holder(const struct ledger *ledger, uint32_t group);
 struct lease *ledger_device(const struct ledger *ledger, const char *device);
 /* Leases of an owner. A part of another lease is none of its own. */
 size_t ledger_count_owner(const struct ledger *ledger, uid_t owner);

@@ -340,6 +340,71 @@ static int parse_device_key(struct parser *p, const char *name, struct json_obje
 	return r;
 }
 
+static int pin_id(struct parser *p, struct json_object *value, enum pin_key key, void *target)
+{
+	struct device_match *match = target;
+	const char *s;
+	int r;
+
+	r = parse_string(p, value, &s);
+	if (r < 0)
+		return r;
+	r = hex_digits(s, 4, &match->pin[key]);
+	if (r == -EINVAL)
+		return parse_fail(p, value, "\"%s\" wants four hexadecimal digits", p->key);
+	return r;
+}
+
+static int pin_vendor(struct parser *p, struct json_object *value, void *target)
+{
+	return pin_id(p, value, PIN_VENDOR, target);
+}
+
+static int pin_product(struct parser *p, struct json_object *value, void *target)
+{
+	return pin_id(p, value, PIN_PRODUCT, target);
+}
+
+/* As lspci and sysfs write it: eight bytes, "00-1b-21-ff-ff-a0-36-9f". */
+static int pin_serial(struct parser *p, struct json_object *value, void *target)
+{
+	struct device_match *match = target;
+	const char *s;
+	char *copy;
+	int r;
+
+	r = parse_string(p, value, &s);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < 23 || s[i]; i++)
+		if (i >= 23 || (i % 3 == 2 ? s[i] != '-' : !isxdigit((unsigned char)s[i])))
+			return parse_fail(p, value,
+					  "\"serial\" wants eight bytes as lspci writes them, such "
+					  "as \"00-1b-21-ff-ff-a0-36-9f\"");
+	copy = strdup(s);
+	if (!copy)
+		return -ENOMEM;
+	for (char *c = copy; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	match->pin[PIN_SERIAL] = copy;
+	return 0;
+}
+
+static int parse_pin(struct parser *p, struct json_object *value, struct device_match *match)
+{
+	static const struct parse_key keys[] = {
+		{ "vendor", pin_vendor, false },
+		{ "product", pin_product, false },
+		{ "serial", pin_serial, false },
+	};
+	int r;
+
+	r = parse_expect(p, value, JSON_NODE_OBJECT, "an object");
+	if (r >= 0 && json_object_object_length(value) == 0)
+		return parse_fail(p, value, "\"pin\" is empty; leave it out to pin nothing");
+	return r < 0 ? r : parse_object(p, value, keys, ARRAY_SIZE(keys), match);
+}
+
 static int parse_device_match(struct parser *p, struct json_object *object, bool in_pool,
 			      struct device_match *match)
 {
@@ -351,8 +416,20 @@ static int parse_device_match(struct parser *p, struct json_object *object, bool
 	if (json_object_object_length(object) == 0)
 		return parse_fail(p, object,
 				  "an empty object; every device is { \"address\": \"*\" }");
+	if (json_object_object_length(object) == 1 && json_object_object_get_ex(object, "pin", NULL))
+		return parse_fail(p, object,
+				  "a \"pin\" chooses no device; every device is { \"address\": "
+				  "\"*\" }");
 	json_object_object_foreach (object, key, value) {
-		r = parse_device_key(p, key, value, in_pool, match);
+		const char *outer = p->key;
+
+		if (streq(key, "pin")) {
+			p->key = key;
+			r = parse_pin(p, value, match);
+			p->key = outer;
+		} else {
+			r = parse_device_key(p, key, value, in_pool, match);
+		}
 		if (r < 0)
 			return r;
 	}

@@ -21,6 +21,7 @@ static const char *const reason_table[REASON_MAX] = {
 	[REASON_WRONG_DEVICE] = "wrong-device",
 	[REASON_NO_RULE] = "no-rule",
 	[REASON_DENY_RULE] = "deny-rule",
+	[REASON_PIN] = "pin",
 	[REASON_VERB] = "verb",
 	[REASON_MODE] = "mode",
 	[REASON_MODE_KERNEL] = "mode-kernel",
@@ -32,6 +33,7 @@ static const char *const reason_table[REASON_MAX] = {
 	[REASON_GROUP_LEASED] = "group-leased",
 	[REASON_GROUP_DRAINING] = "group-draining",
 	[REASON_PF_VF] = "pf-vf",
+	[REASON_DEVICE_FAILED] = "device-failed",
 	[REASON_MEMLOCK] = "memlock",
 	[REASON_LIMIT_USER] = "limit-user",
 	[REASON_LIMIT_RULE_LEASES] = "limit-rule-leases",
@@ -71,6 +73,7 @@ const char *reason_to_error(enum reason reason)
 		return "GroupChanged";
 	case REASON_NO_RULE:
 	case REASON_DENY_RULE:
+	case REASON_PIN:
 	case REASON_VERB:
 	case REASON_MODE:
 	case REASON_DRAINING:
@@ -91,6 +94,8 @@ const char *reason_to_error(enum reason reason)
 		return "GroupBusy";
 	case REASON_GROUP_DRAINING:
 		return "GroupDraining";
+	case REASON_DEVICE_FAILED:
+		return "DeviceFailed";
 	case REASON_TOO_MANY_DEVICES:
 	case REASON_MEMLOCK:
 	case REASON_LIMIT_USER:

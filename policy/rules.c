@@ -85,6 +85,8 @@ static void device_match_done(struct device_match *match)
 {
 	for (int i = 0; i < DEVICE_KEY_MAX; i++)
 		strv_free(match->values[i]);
+	for (int i = 0; i < PIN_KEY_MAX; i++)
+		free(match->pin[i]);
 }
 
 static void subject_match_done(struct subject_match *match)

@@ -80,8 +80,13 @@ enum device_key {
 };
 DECLARE_STRING_TABLE(device_key, enum device_key)
 
+/* What the device that an object of "devices" chooses must be: the keys of its "pin". */
+enum pin_key { PIN_VENDOR, PIN_PRODUCT, PIN_SERIAL, PIN_KEY_MAX, PIN_KEY_INVALID = -1 };
+DECLARE_STRING_TABLE(pin_key, enum pin_key)
+
 struct device_match {
 	char **values[DEVICE_KEY_MAX]; /* NULL: key not given. A disjunction */
+	char *pin[PIN_KEY_MAX];	       /* NULL: not pinned. They choose nothing */
 };
 
 struct pool {
@@ -156,5 +161,18 @@ bool rule_matches_device(const struct policy *policy, const struct rule *rule,
 			 const struct device *device, const char *host_driver);
 bool pool_matches_device(const struct policy *policy, const struct pool *pool,
 			 const struct device *device, const char *host_driver);
+/* Whether the device is what the object's pin says. */
+bool pin_holds(const struct device_match *match, const struct device *device);
+/*
+ * The pin that stands against a device which a rule or a pool chooses: that of the first object
+ * that chooses it, if that of none of them holds; NULL: one holds, or there is none. Of an object
+ * with pools those of their objects count too.
+ */
+const struct device_match *rule_broken_pin(const struct policy *policy, const struct rule *rule,
+					   const struct device *device, const char *host_driver);
+const struct device_match *pool_broken_pin(const struct policy *policy, const struct pool *pool,
+					   const struct device *device, const char *host_driver);
+/* What differs: "vendor 8086, not 10de; …". A new string or NULL. */
+char *pin_difference(const struct device_match *match, const struct device *device);
 /* Whether consent.drivers names the driver. */
 bool rule_consents(const struct rule *rule, const char *driver);

@@ -16,6 +16,7 @@ static struct iommu *iommu_free(struct iommu *iommu)
 {
 	if (!iommu)
 		return NULL;
+	iommu_caps_done(&iommu->caps);
 	free(iommu->name);
 	free(iommu->driver);
 	free(iommu);
@@ -68,6 +69,24 @@ void topology_done(struct topology *t)
 		HASH_DEL(t->iommus, iommu);
 		iommu_free(iommu);
 	}
+	topology_take_numa(t, NULL, 0);
+}
+
+void topology_take_numa(struct topology *t, unsigned char *distances, size_t n)
+{
+	free(t->numa);
+	t->numa = distances;
+	t->n_numa = distances ? n : 0;
+}
+
+unsigned int topology_numa_distance(const struct topology *t, int from, int to)
+{
+	size_t a = (size_t)from, b = (size_t)to;
+
+	/* 0 is no distance: the table has no such entry. */
+	if (from >= 0 && to >= 0 && a < t->n_numa && b < t->n_numa && t->numa[a * t->n_numa + b])
+		return t->numa[a * t->n_numa + b];
+	return from == to ? 10 : 20;
 }
 
 struct iommu *topology_iommu(const struct topology *t, const char *name)
@@ -194,6 +213,8 @@ static bool device_same_values(const struct device *a, const struct device *b)
 	       streq0(a->slot, b->slot) && streq0(a->vfio_node, b->vfio_node) &&
 	       streq0(a->vfio_driver, b->vfio_driver) && streq0(a->iommu_name, b->iommu_name) &&
 	       streq0(a->physical_function, b->physical_function) &&
+	       a->total_vfs == b->total_vfs && a->has_eeh == b->has_eeh &&
+	       error_counters_equal(&a->errors, &b->errors) &&
 	       strv_equal(a->reset_methods, b->reset_methods) &&
 	       strv_equal(a->virtual_functions, b->virtual_functions);
 }
@@ -267,10 +288,31 @@ int topology_put_device(struct topology *t, struct device *fresh)
 		return TOPOLOGY_REPLACED;
 	}
 	there->identity = device->identity;
+	there->health = device->health;
+	there->last_recovery = device->last_recovery;
+	there->sriov_busy = device->sriov_busy;
+	there->eeh = device->eeh;
 	use_list_done(&there->uses);
 	there->uses = device->uses;
 	device->uses = (struct use_list){};
+	free(there->serial);
+	there->serial = STEAL(device->serial);
 	return TOPOLOGY_CHANGED;
+}
+
+const struct device *topology_parent(const struct topology *t, const struct device *device)
+{
+	const char *end = strrchr(device->syspath, '/'), *start = end;
+	char name[256];
+
+	/* "/sys/devices/pci0000:00/0000:00:08.0/0000:01:00.0": the part before the last. */
+	while (start && start > device->syspath && start[-1] != '/')
+		start--;
+	if (!start || start == device->syspath || (size_t)(end - start) >= sizeof(name))
+		return NULL;
+	memcpy(name, start, (size_t)(end - start));
+	name[end - start] = 0;
+	return topology_device(t, name);
 }
 
 int topology_remove_device(struct topology *t, const char *name)
@@ -338,6 +380,21 @@ int topology_put_iommu(struct topology *t, const char *name, const char *driver)
 		return -ENOMEM;
 	STEAL(iommu);
 	return TOPOLOGY_ADDED;
+}
+
+int topology_set_iommu_caps(struct topology *t, const char *name, struct iommu_caps *caps)
+{
+	struct iommu *iommu = topology_iommu(t, name);
+	int r = !iommu ? -ENOENT
+		: iommu_caps_equal(&iommu->caps, caps) ? TOPOLOGY_SAME : TOPOLOGY_CHANGED;
+
+	if (r == TOPOLOGY_CHANGED) {
+		iommu_caps_done(&iommu->caps);
+		iommu->caps = *caps;
+		*caps = (struct iommu_caps){};
+	}
+	iommu_caps_done(caps);
+	return r;
 }
 
 int topology_remove_iommu(struct topology *t, const char *name)

@@ -10,6 +10,8 @@
  */
 
 #include "policy/base.h"
+#include "policy/health.h"
+#include "policy/iommu-caps.h"
 
 /*
  * Everybody includes uthash through here: running out of memory is an error like any other, not
@@ -53,6 +55,8 @@ bool use_list_equal(const struct use_list *a, const struct use_list *b);
 struct iommu {
 	char *name;   /* directory of /sys/class/iommu: dmar0, ivhd0, smmu3.… */
 	char *driver; /* intel-iommu, amd-iommu, arm-smmu-v3, virtio_iommu; "" if unknown */
+	struct iommu_caps caps;
+	uint32_t leases; /* how many have a group behind it: iommu_use_update() alone sets it */
 	UT_hash_handle hh;
 };
 
@@ -100,15 +104,27 @@ struct device {
 	uint32_t class_code;				 /* 24 bits, or ID_UNKNOWN */
 	char *driver;					 /* bound driver; NULL for none */
 	char *model;					 /* from the hardware database; or NULL */
-	char *slot;					 /* physical slot's name; or NULL */
-	char *vfio_node;				 /* cdev name, "vfio3"; or NULL */
+	/*
+	 * The PCI device serial number, "00-1b-21-ff-ff-a0-36-9f"; "": it has none; NULL: not
+	 * known. As of the last survey, like the uses.
+	 */
+	char *serial;
+	char *slot;	   /* physical slot's name; or NULL */
+	char *vfio_node;   /* cdev name, "vfio3"; or NULL */
 	char *vfio_driver; /* the driver for a grant: vfio-pci or its variant; NULL: cannot be */
 	int numa_node;	   /* -1 for none */
 	char **reset_methods;
 	char *physical_function;  /* of a VF: the PF's name; or NULL */
 	char **virtual_functions; /* of a PF: names of the enabled VFs */
-	struct use_list uses;	  /* as of the last survey */
-	bool bridge;		  /* PCI header type 1 or 2: VFIO cannot take it */
+	unsigned int total_vfs;	  /* of a PF: how many VFs it can have; 0: it is none */
+	bool sriov_busy;	  /* its virtual functions are being changed; kept over changes */
+	struct error_counters errors;
+	enum health health;	     /* kept over changes, as uses are */
+	enum recovery last_recovery; /* the event before, if it is recovering or failed */
+	bool has_eeh;		     /* the platform has EEH, and says the device's state */
+	enum eeh_state eeh;	     /* as of the last survey; EEH_INVALID: not known yet */
+	struct use_list uses;	     /* as of the last survey */
+	bool bridge;		     /* PCI header type 1 or 2: VFIO cannot take it */
 
 	uint32_t group_id;   /* ID_UNKNOWN for a device in no group */
 	char *iommu_name;    /* or NULL */
@@ -122,7 +138,17 @@ struct topology {
 	struct device *devices; /* uthash by name */
 	uint64_t last_identity;
 	uint64_t last_generation;
+	unsigned char *numa; /* distances, row by row; NULL: not known */
+	size_t n_numa;
 };
+
+/*
+ * The distances of NUMA nodes, n times n, as /sys/devices/system/node/nodeN/distance has them (the
+ * firmware's table: 10 is the node itself). Takes the array (malloc'ed).
+ */
+void topology_take_numa(struct topology *t, unsigned char *distances, size_t n);
+/* Between two nodes; where it is not known, 10 for the same and 20 for another. */
+unsigned int topology_numa_distance(const struct topology *t, int from, int to);
 
 /* What topology_put_*() and _remove_*() did; the caller turns it into announcements. */
 enum topology_change {
@@ -154,6 +180,10 @@ struct device *topology_device(const struct topology *t, const char *name);
  */
 int topology_put_device(struct topology *t, struct device *device);
 
+/* The bridge (or other device) that a device is right below, by its path; NULL: none that is known.
+ */
+const struct device *topology_parent(const struct topology *t, const struct device *device);
+
 /* Removes a device, and its group if it was the last. TOPOLOGY_REMOVED or TOPOLOGY_SAME. */
 int topology_remove_device(struct topology *t, const char *name);
 
@@ -168,8 +198,12 @@ void reserved_regions_free(struct reserved_region *regions, size_t n);
 
 /* TOPOLOGY_SAME, _ADDED, _CHANGED or -ENOMEM. */
 int topology_put_iommu(struct topology *t, const char *name, const char *driver);
+/* Sets what it can do; takes over what caps has. TOPOLOGY_SAME, _CHANGED, or -ENOENT. */
+int topology_set_iommu_caps(struct topology *t, const char *name, struct iommu_caps *caps);
 int topology_remove_iommu(struct topology *t, const char *name);
 
+/* Sets the serial number of a device. TOPOLOGY_SAME, _CHANGED or -ENOMEM. */
+int device_set_serial(struct device *device, const char *serial);
 /* Replaces the uses of a device; takes over the list's items. TOPOLOGY_SAME or _CHANGED. */
 int device_take_uses(struct device *device, struct use_list *uses);
 
@@ -183,6 +217,14 @@ bool driver_counts(const struct device *device);
 /* Whether the device is on a VFIO driver: vfio-pci, its variant, vfio-platform, … */
 bool device_on_vfio(const struct device *device);
 bool driver_is_vfio(const char *driver, const char *vfio_driver);
+/*
+ * The bus of a device that can be leased, by its name alone, for who has no more: an address is
+ * "pci", a UUID is "mdev" (mdev_device_create() takes no other name), the rest is "platform".
+ */
+const char *device_bus_of_name(const char *name);
+/* Whether devices of a bus can be leased, and have a driver_override: all but mediated ones. */
+bool bus_can_be_leased(const char *subsystem);
+bool bus_has_override(const char *subsystem);
 
 /* Sorted iteration helpers for those who list: a new array of pointers, *n of them; or NULL. */
 struct device **topology_devices_sorted(const struct topology *t, size_t *n);

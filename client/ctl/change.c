@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vfiodctl add and vfiodctl remove: more and fewer devices for a lease. The descriptors of what is
- * added are closed again: a VMM that wants them asks for them itself, or with GetFds; in mode node
- * there are none.
+ * vfiodctl add, remove and reset: what is done to the devices of a lease. The descriptors of what
+ * is added are closed again: a VMM that wants them asks for them itself, or with GetFds; in mode
+ * node there are none.
  */
 
 #include "client/ctl/names.h"
@@ -93,5 +93,38 @@ int verb_remove(struct ctl *ctl, int argc, char *argv[])
 			return ctl_fail(NULL, -ENOMEM);
 	}
 	r = vfiod_lease_remove_devices(lease, (const char *const *)devices, &error);
+	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
+}
+
+int verb_reset(struct ctl *ctl, int argc, char *argv[])
+{
+	static const struct option options[] = { COMMON_OPTIONS,
+						 { "kind", required_argument, NULL, 'k' },
+						 {} };
+	_cleanup_(vfiod_lease_freep) struct vfiod_lease *lease = NULL;
+	_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
+	_cleanup_strv_ char **devices = NULL;
+	const char *kind = "auto";
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 'k') {
+			kind = optarg;
+			continue;
+		}
+		r = ctl_common_option(ctl, c, argv[0]);
+		if (r >= 0)
+			return r;
+	}
+	r = find(ctl, argc, argv, &lease);
+	if (r != EXIT_OK)
+		return r;
+	for (int i = optind; i < argc; i++) {
+		_cleanup_free_ char *name = device_argument(argv[i]);
+
+		if (!name || strv_extend(&devices, name) < 0)
+			return ctl_fail(NULL, -ENOMEM);
+	}
+	r = vfiod_lease_reset(lease, (const char *const *)devices, kind, &error);
 	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
 }

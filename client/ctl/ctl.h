@@ -47,6 +47,8 @@ typedef int (*verb_fn)(struct ctl *ctl, int argc, char *argv[]);
 
 int verb_list(struct ctl *ctl, int argc, char *argv[]);
 int verb_tree(struct ctl *ctl, int argc, char *argv[]);
+int verb_graph(struct ctl *ctl, int argc, char *argv[]);
+int verb_pools(struct ctl *ctl, int argc, char *argv[]);
 int verb_show(struct ctl *ctl, int argc, char *argv[]);
 int verb_leases(struct ctl *ctl, int argc, char *argv[]);
 int verb_explain(struct ctl *ctl, int argc, char *argv[]);
@@ -56,6 +58,9 @@ int verb_release(struct ctl *ctl, int argc, char *argv[]);
 int verb_restore(struct ctl *ctl, int argc, char *argv[]);
 int verb_add(struct ctl *ctl, int argc, char *argv[]);
 int verb_remove(struct ctl *ctl, int argc, char *argv[]);
+int verb_reset(struct ctl *ctl, int argc, char *argv[]);
+int verb_clear(struct ctl *ctl, int argc, char *argv[]);
+int verb_vfs(struct ctl *ctl, int argc, char *argv[]);
 int verb_revoke(struct ctl *ctl, int argc, char *argv[]);
 int verb_drain(struct ctl *ctl, int argc, char *argv[]);
 int verb_monitor(struct ctl *ctl, int argc, char *argv[]);

@@ -17,6 +17,10 @@ static const struct table_column passed_columns[] = { { "DEVICE" },
 						      { "PASSED OVER", .cut = true },
 						      { "WHY", .cut = true } };
 
+static const struct table_column drawn_columns[] = { { "POOL", .cut = true },
+						     { "DEVICE" },
+						     { "WHY", .cut = true } };
+
 static const char *rule_of(const struct vfiod_decision *d, const char *device)
 {
 	const char *other, *rule;
@@ -71,6 +75,46 @@ static int print_passed(const struct ctl *ctl, const struct vfiod_decision *d)
 	return table_print(ctl, &table);
 }
 
+static const struct table_column resets_columns[] = {
+	{ "DEVICE" }, { "RESET" }, { "BY" }, { "EXCEPT", .cut = true }
+};
+
+/* What could be reset once one has them, and by whom. */
+static int print_resets(const struct ctl *ctl, const struct vfiod_decision *d)
+{
+	_cleanup_(table_done) struct table table;
+	const char *device, *kind, *by, *why;
+
+	table_init(&table, resets_columns, ARRAY_SIZE(resets_columns));
+	for (size_t i = 0; vfiod_decision_reset(d, i, &device, &kind, &by, &why) == 0; i++) {
+		table_add(&table, STYLE_PLAIN, "%s", device);
+		table_add(&table, STYLE_PLAIN, "%s", kind);
+		table_add(&table, streq(by, "nobody") ? STYLE_RED : STYLE_PLAIN, "%s", by);
+		table_add(&table, STYLE_PLAIN, "%s", why);
+	}
+	if (table.failed == 0 && table_rows(&table) == 0)
+		return 0;
+	putchar('\n');
+	return table_print(ctl, &table);
+}
+
+static int print_drawn(const struct ctl *ctl, const struct vfiod_decision *d)
+{
+	_cleanup_(table_done) struct table table;
+	const char *pool, *device, *why;
+
+	table_init(&table, drawn_columns, ARRAY_SIZE(drawn_columns));
+	for (size_t i = 0; vfiod_decision_drawn(d, i, &pool, &device, &why) == 0; i++) {
+		table_add(&table, STYLE_PLAIN, "%s", pool);
+		table_add(&table, STYLE_PLAIN, "%s", device);
+		table_add(&table, STYLE_PLAIN, "%s", why);
+	}
+	if (table.failed == 0 && table_rows(&table) == 0)
+		return 0;
+	putchar('\n');
+	return table_print(ctl, &table);
+}
+
 static int print_decision(const struct ctl *ctl, const struct vfiod_decision *d)
 {
 	_cleanup_(line_done) struct line line = {};
@@ -94,6 +138,10 @@ static int print_decision(const struct ctl *ctl, const struct vfiod_decision *d)
 	}
 	if (r >= 0)
 		r = print_plan(ctl, d);
+	if (r >= 0)
+		r = print_drawn(ctl, d);
+	if (r >= 0)
+		r = print_resets(ctl, d);
 	return r < 0 ? r : print_passed(ctl, d);
 }
 
@@ -104,24 +152,30 @@ static int add_string(json_object *object, const char *key, const char *value)
 	return !s || json_object_object_add(object, key, s) < 0 ? -ENOMEM : 0;
 }
 
-/* Row i of one of the three lists, its cells in NULL-terminated order; -ENOENT past the last. */
-static int row_cells(const struct vfiod_decision *d, int list, size_t i, const char *cells[3])
+/* Row i of one of the lists, its cells in NULL-terminated order; -ENOENT past the last. */
+static int row_cells(const struct vfiod_decision *d, int list, size_t i, const char *cells[4])
 {
 	if (list == 0)
 		return vfiod_decision_rule(d, i, &cells[0], &cells[1]);
 	if (list == 1)
 		return vfiod_decision_plan(d, i, &cells[0], &cells[1], &cells[2]);
-	return vfiod_decision_passed(d, i, &cells[0], &cells[1], &cells[2]);
+	if (list == 2)
+		return vfiod_decision_passed(d, i, &cells[0], &cells[1], &cells[2]);
+	if (list == 3)
+		return vfiod_decision_drawn(d, i, &cells[0], &cells[1], &cells[2]);
+	return vfiod_decision_reset(d, i, &cells[0], &cells[1], &cells[2], &cells[3]);
 }
 
 static int add_rows(json_object *object, const struct vfiod_decision *d, int list)
 {
-	static const char *const lists[] = { "rules", "plan", "passed" };
-	static const char *const keys[][3] = { { "device", "rule" },
+	static const char *const lists[] = { "rules", "plan", "passed", "drawn", "resets" };
+	static const char *const keys[][4] = { { "device", "rule" },
 					       { "device", "action", "driver" },
-					       { "device", "rule", "why" } };
+					       { "device", "rule", "why" },
+					       { "pool", "device", "why" },
+					       { "device", "kind", "by", "why" } };
 	json_object *array = json_object_new_array();
-	const char *cells[3] = {};
+	const char *cells[4] = {};
 	int r = 0;
 
 	if (!array || json_object_object_add(object, lists[list], array) < 0)
@@ -131,7 +185,7 @@ static int add_rows(json_object *object, const struct vfiod_decision *d, int lis
 
 		if (!row || json_object_array_add(array, row) < 0)
 			return -ENOMEM;
-		for (size_t j = 0; r >= 0 && j < 3 && keys[list][j]; j++)
+		for (size_t j = 0; r >= 0 && j < 4 && keys[list][j]; j++)
 			r = add_string(row, keys[list][j], cells[j]);
 	}
 	return r;
@@ -154,7 +208,7 @@ static int decision_json(const struct ctl *ctl, const struct vfiod_decision *d)
 		r = add_string(object, "mode", vfiod_decision_mode(d));
 	if (r >= 0)
 		r = add_string(object, "auth", vfiod_decision_auth(d));
-	for (int list = 0; r >= 0 && list < 3; list++)
+	for (int list = 0; r >= 0 && list < 5; list++)
 		r = add_rows(object, d, list);
 	return r < 0 ? ctl_fail(NULL, r) : ctl_print_json(ctl, object);
 }

@@ -58,7 +58,9 @@ static void add_device(struct table *table, const struct picture *picture, json_
 		table_add(table, STYLE_PLAIN, "%" PRId64, prop_int(group, "Id"));
 	else
 		table_add(table, STYLE_PLAIN, "-");
-	table_add(table, style_of_state(state), "%s", state);
+	table_add(table, device_is_well(device) ? style_of_state(state) : STYLE_RED, "%s%s%s",
+		  state, device_is_well(device) ? "" : ", ",
+		  device_is_well(device) ? "" : prop_string(device, "Health"));
 	table_add(table, STYLE_PLAIN, "%s", prop_string(device, "Driver"));
 	table_add(table, STYLE_PLAIN, "%s", owner ? owner : "?");
 	table_add(table, STYLE_PLAIN, "%s", hardware ? hardware : "?");

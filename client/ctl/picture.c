@@ -206,6 +206,13 @@ const char *device_state(const struct picture *picture, json_object *device)
 	return state;
 }
 
+bool device_is_well(json_object *device)
+{
+	const char *health = prop_string(device, "Health");
+
+	return str_empty(health) || streq(health, "ok");
+}
+
 char *owner_text(json_object *lease)
 {
 	_cleanup_free_ char *user = NULL;
@@ -233,4 +240,19 @@ char *hardware_text(json_object *device)
 			prop_int(device, "Product")) < 0
 		       ? NULL
 		       : text;
+}
+
+const char *picture_guest_address(json_object *lease, const char *device)
+{
+	json_object *array;
+
+	if (!lease || !json_object_object_get_ex(lease, "GuestAddresses", &array))
+		return "";
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		json_object *entry = json_object_array_get_idx(array, i);
+
+		if (streq(json_object_get_string(json_object_array_get_idx(entry, 0)), device))
+			return json_object_get_string(json_object_array_get_idx(entry, 1));
+	}
+	return "";
 }

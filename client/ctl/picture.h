@@ -46,7 +46,13 @@ const char *picture_label(const struct picture *picture, const char *path);
 char *picture_labels(const struct picture *picture, json_object *object, const char *name);
 /* The state to show for a device: its group's, while that is on its way, or its own. */
 const char *device_state(const struct picture *picture, json_object *device);
+/* The path of a device as it was typed, within *reply, which is the caller's; an exit code. */
+int ctl_find_device(struct ctl *ctl, const char *typed, sd_bus_message **reply, const char **path);
+/* Whether nothing broke, as far as the daemon says. */
+bool device_is_well(json_object *device);
 /* "alice", "alice: vm1" (with the lease's label), or "". New, or NULL when out of memory. */
 char *owner_text(json_object *lease);
 /* "8086:10d3", or "" for a device without. New, or NULL when out of memory. */
 char *hardware_text(json_object *device);
+/* Where a device is on the bus of a lease's guest, "00:1e.0"; "" for nowhere, or no lease. */
+const char *picture_guest_address(json_object *lease, const char *device);

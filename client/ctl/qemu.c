@@ -8,15 +8,39 @@
 #include "policy/base.h"
 
 #include <ctype.h>
+#include <json-c/json.h>
 #include <stdio.h>
 
 #define IOMMUFD_ID     "vfiod"
 #define DEFAULT_MEMORY (128ULL * 1024 * 1024)
 
-static int append_cdev(char *const *devices, replace_lookup lookup, void *userdata, char ***command,
-		       const char **wrong)
+/* Whether another device has a function of the same slot: "00:1e." */
+static bool slot_is_shared(char *const *addresses, size_t i)
 {
-	int fd, r, n = 0;
+	for (size_t j = 0; addresses[j]; j++)
+		if (j != i && strncmp(addresses[i], addresses[j], 6) == 0)
+			return true;
+	return false;
+}
+
+/* ",addr=1e.0" and, in a slot of several functions, ",multifunction=on". Of the caller, or NULL. */
+static char *place_text(char *const *addresses, size_t i)
+{
+	char *text;
+
+	if (!addresses)
+		return strdup("");
+	return asprintf(&text, ",addr=%s%s", addresses[i] + strlen("00:"),
+			slot_is_shared(addresses, i) ? ",multifunction=on" : "") < 0
+		       ? NULL
+		       : text;
+}
+
+static int append_cdev(char *const *devices, char *const *addresses, replace_lookup lookup,
+		       void *userdata, char ***command, const char **wrong)
+{
+	int fd, r;
+	size_t n = 0;
 
 	fd = lookup(userdata, "iommufd", NULL);
 	if (fd < 0) {
@@ -27,6 +51,10 @@ static int append_cdev(char *const *devices, replace_lookup lookup, void *userda
 	if (r >= 0)
 		r = strv_extendf(command, "iommufd,id=" IOMMUFD_ID ",fd=%d", fd);
 	STRV_FOREACH (name, devices) {
+		_cleanup_free_ char *place = place_text(addresses, n);
+
+		if (!place)
+			return -ENOMEM;
 		fd = lookup(userdata, "device", *name);
 		if (fd < 0) {
 			*wrong = *name;
@@ -36,28 +64,33 @@ static int append_cdev(char *const *devices, replace_lookup lookup, void *userda
 			r = strv_extend(command, "-device");
 		if (r >= 0)
 			r = strv_extendf(command,
-					 "vfio-pci,id=" IOMMUFD_ID "%d,iommufd=" IOMMUFD_ID
-					 ",fd=%d",
-					 n++, fd);
+					 "vfio-pci,id=" IOMMUFD_ID "%zu,iommufd=" IOMMUFD_ID
+					 ",fd=%d%s",
+					 n++, fd, place);
 	}
 	return r;
 }
 
-static int append_node(char *const *devices, char ***command)
+static int append_node(char *const *devices, char *const *addresses, char ***command)
 {
+	size_t n = 0;
 	int r = 0;
 
 	STRV_FOREACH (name, devices) {
+		_cleanup_free_ char *place = place_text(addresses, n++);
+
+		if (!place)
+			return -ENOMEM;
 		if (r >= 0)
 			r = strv_extend(command, "-device");
 		if (r >= 0)
-			r = strv_extendf(command, "vfio-pci,host=%s", *name);
+			r = strv_extendf(command, "vfio-pci,host=%s%s", *name, place);
 	}
 	return r;
 }
 
-int qemu_arguments(const char *mode, char *const *devices, replace_lookup lookup, void *userdata,
-		   char ***command, const char **wrong)
+int qemu_arguments(const char *mode, char *const *devices, char *const *addresses,
+		   replace_lookup lookup, void *userdata, char ***command, const char **wrong)
 {
 	STRV_FOREACH (name, devices) {
 		if (!is_pci_address(*name)) {
@@ -66,9 +99,9 @@ int qemu_arguments(const char *mode, char *const *devices, replace_lookup lookup
 		}
 	}
 	if (streq(mode, "cdev"))
-		return append_cdev(devices, lookup, userdata, command, wrong);
+		return append_cdev(devices, addresses, lookup, userdata, command, wrong);
 	if (streq(mode, "node"))
-		return append_node(devices, command);
+		return append_node(devices, addresses, command);
 	return -EOPNOTSUPP;
 }
 
@@ -134,4 +167,82 @@ int qemu_memory(char *const *command, uint64_t *bytes)
 	if (!given)
 		*bytes = DEFAULT_MEMORY;
 	return 0;
+}
+
+/* ---- addresses of emulated devices */
+
+static bool is_root_bus(const char *bus)
+{
+	return !bus || streq(bus, "pcie.0") || streq(bus, "pci.0");
+}
+
+/* QEMU reads "5", "05.0", "0x5" and "0x5.0x1". */
+static int append_address(const char *addr, char ***addresses)
+{
+	unsigned int slot, function = 0;
+	int end = 0;
+
+	if (sscanf(addr, "%x%n", &slot, &end) != 1)
+		return 0;
+	addr += end;
+	if (*addr == '.' && sscanf(addr + 1, "%x", &function) != 1)
+		return 0;
+	if (slot > 31 || function > 7)
+		return 0;
+	return strv_extendf(addresses, "00:%02x.%x", slot, function);
+}
+
+/* "edu,addr=5,bus=pcie.0": a comma in a value is doubled. */
+static int read_options(const char *text, char ***addresses)
+{
+	_cleanup_free_ char *bus = NULL, *addr = NULL;
+
+	while (text && *text) {
+		const char *end = text;
+		char **field = NULL;
+
+		while ((end = strchrnul(end, ',')) && end[0] && end[1] == ',')
+			end += 2;
+		if (strncmp(text, "bus=", 4) == 0)
+			field = &bus;
+		else if (strncmp(text, "addr=", 5) == 0)
+			field = &addr;
+		if (field) {
+			text = strchr(text, '=') + 1;
+			free(*field);
+			*field = strndup(text, (size_t)(end - text));
+			if (!*field)
+				return -ENOMEM;
+		}
+		text = *end ? end + 1 : end;
+	}
+	return addr && is_root_bus(bus) ? append_address(addr, addresses) : 0;
+}
+
+static int read_json(const char *text, char ***addresses)
+{
+	json_object *object = json_tokener_parse(text), *addr, *bus = NULL;
+	int r = 0;
+
+	if (object && json_object_object_get_ex(object, "addr", &addr)) {
+		json_object_object_get_ex(object, "bus", &bus);
+		if (is_root_bus(bus ? json_object_get_string(bus) : NULL))
+			r = append_address(json_object_get_string(addr), addresses);
+	}
+	json_object_put(object);
+	return r;
+}
+
+int qemu_addresses(char *const *command, char ***addresses)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && command[i] && command[i + 1]; i++) {
+		if (!streq(command[i], "-device") && !streq(command[i], "--device"))
+			continue;
+		i++;
+		r = command[i][0] == '{' ? read_json(command[i], addresses)
+					 : read_options(command[i], addresses);
+	}
+	return r;
 }

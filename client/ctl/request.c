@@ -80,6 +80,19 @@ static int set_memlock(struct request_options *o, const char *argument)
 	return done(vfiod_request_set_memlock(o->request, bytes), "--memlock");
 }
 
+static int set_numa_node(struct request_options *o, const char *argument)
+{
+	char *end;
+	long node;
+
+	errno = 0;
+	node = strtol(argument, &end, 10);
+	if (errno || end == argument || *end || node < 0 || node > 65535)
+		return ctl_say(EXIT_USAGE, "--numa-node takes the number of a node, not \"%s\".",
+			       argument);
+	return done(vfiod_request_set_numa_node(o->request, (int)node), "--numa-node");
+}
+
 static int set_mode(struct request_options *o, const char *argument)
 {
 	static const char *const modes[] = { "auto", "cdev", "group", "node" };
@@ -116,6 +129,8 @@ int request_option(struct request_options *o, int c, const char *argument)
 		return set_memlock(o, argument);
 	case OPT_EXPECT:
 		return set_expect(o, argument);
+	case OPT_NUMA_NODE:
+		return set_numa_node(o, argument);
 	case OPT_NO_ASK:
 		o->no_ask = true;
 		return EXIT_OK;

@@ -19,21 +19,23 @@ enum {
 	OPT_MEMLOCK,
 	OPT_EXPECT,
 	OPT_NO_ASK,
+	OPT_NUMA_NODE,
 	OPT_VERB, /* a verb's own options start here */
 };
-#define REQUEST_OPTIONS                                                \
-	{ "mode", required_argument, NULL, OPT_MODE },                 \
-		{ "name", required_argument, NULL, OPT_NAME },         \
-		{ "withhold", required_argument, NULL, OPT_WITHHOLD }, \
-		{ "persist", no_argument, NULL, OPT_PERSIST },         \
-		{ "shared", no_argument, NULL, OPT_SHARED },           \
-		{ "owner", required_argument, NULL, OPT_OWNER },       \
-		{ "no-attach", no_argument, NULL, OPT_NO_ATTACH },     \
-		{ "device-fds", no_argument, NULL, OPT_DEVICE_FDS },   \
-		{ "memlock", required_argument, NULL, OPT_MEMLOCK },   \
-		{ "expect", required_argument, NULL, OPT_EXPECT },     \
-	{                                                              \
-		"no-ask-password", no_argument, NULL, OPT_NO_ASK       \
+#define REQUEST_OPTIONS                                                  \
+	{ "mode", required_argument, NULL, OPT_MODE },                   \
+		{ "name", required_argument, NULL, OPT_NAME },           \
+		{ "withhold", required_argument, NULL, OPT_WITHHOLD },   \
+		{ "persist", no_argument, NULL, OPT_PERSIST },           \
+		{ "shared", no_argument, NULL, OPT_SHARED },             \
+		{ "owner", required_argument, NULL, OPT_OWNER },         \
+		{ "no-attach", no_argument, NULL, OPT_NO_ATTACH },       \
+		{ "device-fds", no_argument, NULL, OPT_DEVICE_FDS },     \
+		{ "memlock", required_argument, NULL, OPT_MEMLOCK },     \
+		{ "expect", required_argument, NULL, OPT_EXPECT },       \
+		{ "numa-node", required_argument, NULL, OPT_NUMA_NODE }, \
+	{                                                                \
+		"no-ask-password", no_argument, NULL, OPT_NO_ASK         \
 	}
 
 struct request_options {

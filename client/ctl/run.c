@@ -127,17 +127,45 @@ static int claim_for_command(struct ctl *ctl, struct run *run, struct vfiod_leas
 	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
 }
 
-static int add_qemu_options(const struct vfiod_lease *lease, char ***command)
+/* What the command numbers by itself is vfiod's to know; then it numbers the rest. */
+static int place_for_qemu(const struct run *run, struct vfiod_lease *lease, char *const *devices,
+			  char ***addresses)
 {
-	_cleanup_strv_ char **devices = NULL;
+	_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
+	_cleanup_strv_ char **emulated = NULL;
+	int r;
+
+	r = qemu_addresses(run->command, &emulated);
+	if (r >= 0 && emulated)
+		r = vfiod_lease_reserve_guest_addresses(lease, (const char *const *)emulated,
+							&error);
+	if (r >= 0)
+		r = vfiod_lease_place_devices(lease, &error);
+	STRV_FOREACH (name, devices) {
+		const char *address = r < 0 ? "" : vfiod_lease_guest_address(lease, *name);
+
+		/* What has no place is no PCI device: that is said of it in a moment. */
+		if (r >= 0)
+			r = strv_extend(addresses, address ? address : "00:00.0");
+	}
+	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
+}
+
+static int add_qemu_options(const struct run *run, struct vfiod_lease *lease, char ***command)
+{
+	_cleanup_strv_ char **devices = NULL, **addresses = NULL;
 	const char *name, *wrong = "";
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && (name = vfiod_lease_device(lease, i)); i++)
 		r = strv_extend(&devices, name);
-	if (r >= 0)
-		r = qemu_arguments(vfiod_lease_mode(lease), devices, lookup, (void *)lease, command,
-				   &wrong);
+	if (r >= 0) {
+		r = place_for_qemu(run, lease, devices, &addresses);
+		if (r != EXIT_OK)
+			return r;
+		r = qemu_arguments(vfiod_lease_mode(lease), devices, addresses, lookup,
+				   (void *)lease, command, &wrong);
+	}
 	if (r == -EINVAL)
 		return ctl_say(
 			EXIT_UNSUPPORTED,
@@ -150,12 +178,12 @@ static int add_qemu_options(const struct vfiod_lease *lease, char ***command)
 	return r < 0 ? ctl_fail(NULL, r) : EXIT_OK;
 }
 
-static int build_command(const struct run *run, const struct vfiod_lease *lease, char ***command)
+static int build_command(const struct run *run, struct vfiod_lease *lease, char ***command)
 {
 	_cleanup_free_ char *missing = NULL;
 	int r;
 
-	r = replace_arguments(run->command, lookup, (void *)lease, command, &missing);
+	r = replace_arguments(run->command, lookup, lease, command, &missing);
 	if (r == -ENOENT)
 		return ctl_say(EXIT_USAGE,
 			       "The command asks for %s, but a lease in mode %s of these devices "
@@ -163,7 +191,7 @@ static int build_command(const struct run *run, const struct vfiod_lease *lease,
 			       missing, vfiod_lease_mode(lease));
 	if (r < 0)
 		return ctl_fail(NULL, r);
-	return run->qemu ? add_qemu_options(lease, command) : EXIT_OK;
+	return run->qemu ? add_qemu_options(run, lease, command) : EXIT_OK;
 }
 
 /* Everything of the lease goes through exec; everything else is close-on-exec. */
@@ -186,7 +214,7 @@ static int set_environment(const struct vfiod_lease *lease)
 }
 
 /* Returns only if it failed. */
-static int become(const struct run *run, const struct vfiod_lease *lease)
+static int become(const struct run *run, struct vfiod_lease *lease)
 {
 	_cleanup_strv_ char **command = NULL;
 	int r;

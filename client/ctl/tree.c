@@ -33,6 +33,18 @@ static void add_driver(struct line *line, json_object *device)
 		line_add(line, STYLE_DIM, " (was %s)", saved);
 }
 
+/* Where a device is on its owner's guest's bus. */
+static void add_guest(struct line *line, const struct picture *picture, json_object *device)
+{
+	json_object *group = picture_get(picture, prop_string(device, "Group"), IFACE_GROUP);
+	json_object *lease =
+		group ? picture_get(picture, prop_string(group, "Lease"), IFACE_LEASE) : NULL;
+	const char *address = picture_guest_address(lease, prop_string(device, "Name"));
+
+	if (!str_empty(address))
+		line_add(line, STYLE_PLAIN, "  guest %s", address);
+}
+
 static int print_device(const struct ctl *ctl, const struct picture *picture, const char *path,
 			const char *prefix, bool last)
 {
@@ -47,7 +59,12 @@ static int print_device(const struct ctl *ctl, const struct picture *picture, co
 		state = device_state(picture, device);
 		line_add(&line, STYLE_PLAIN, "  ");
 		line_add(&line, style_of_state(state), "%s", state);
+		if (!device_is_well(device))
+			line_add(&line, STYLE_RED, ", %s", prop_string(device, "Health"));
 		add_driver(&line, device);
+		if (prop_int(device, "NumaNode") >= 0)
+			line_add(&line, STYLE_DIM, "  node %" PRId64, prop_int(device, "NumaNode"));
+		add_guest(&line, picture, device);
 		hardware = hardware_text(device);
 		if (!str_empty(hardware))
 			line_add(&line, STYLE_DIM, "  %s", hardware);

@@ -14,6 +14,7 @@ static const char request_help[] =
 	"  --shared                     any process of the owner may control the lease\n"
 	"  --no-attach                  mode group: leave attaching to the VMM\n"
 	"  --device-fds                 mode group: have the devices opened too\n"
+	"  --numa-node=N                what pools give is to be near this node\n"
 	"  --memlock=SIZE|none          raise RLIMIT_MEMLOCK to SIZE (4G, 512M)\n"
 	"  --no-ask-password            do not let polkit ask\n";
 
@@ -22,9 +23,11 @@ static const struct verb verbs[] = {
 	  HELP_PLAIN, verb_list },
 	{ "tree", "", "Show IOMMUs, their groups, and the devices in them", "", HELP_PLAIN,
 	  verb_tree },
+	{ "graph", "", "Write all that as a graph, for dot -Tsvg", "", HELP_PLAIN, verb_graph },
 	{ "show", "DEV|GROUP|IOMMU|LEASE…", "Show everything that is known of one", "", HELP_PLAIN,
 	  verb_show },
 	{ "leases", "", "Show who has what", "", HELP_PLAIN, verb_leases },
+	{ "pools", "", "Show what the pools have, by NUMA node", "", HELP_PLAIN, verb_pools },
 	{ "explain", "[OPTION…] DEV…", "Show what acquire would be answered, and why",
 	  "  -u, --user=USER              the decision for another user (root)\n"
 	  "  --unit=UNIT                  … in this system unit (root)\n",
@@ -47,6 +50,9 @@ static const struct verb verbs[] = {
 	  "  --no-ask-password            do not let polkit ask\n",
 	  HELP_PLAIN, verb_add },
 	{ "remove", "LEASE DEV…", "Give devices of a lease back", "", HELP_PLAIN, verb_remove },
+	{ "reset", "[--kind=KIND] LEASE DEV…", "Have devices of a lease reset",
+	  "  --kind=function|slot|bus|auto  what is reset (default: auto, the least there is)\n",
+	  HELP_PLAIN, verb_reset },
 	{ "revoke", "[OPTION…] LEASE…", "Ask for leases back, then end them (root)",
 	  "  --grace=SECONDS              how long the owner has (default: 60)\n"
 	  "  --reason=TEXT                what the owner is told\n"
@@ -58,6 +64,9 @@ static const struct verb verbs[] = {
 	  "  --no-wait                    return when they have been told\n"
 	  "  --off                        give leases again\n",
 	  HELP_PLAIN, verb_drain },
+	{ "vfs", "DEV NUMBER", "Have a device make virtual functions", "", HELP_PLAIN, verb_vfs },
+	{ "clear", "DEV…", "Have devices that broke given away again (root)", "", HELP_PLAIN,
+	  verb_clear },
 	{ "monitor", "", "Show what changes, as it changes", "", HELP_PLAIN, verb_monitor },
 	{ "policy", "check FILE…", "Check policy files, without the daemon", "", HELP_PLAIN,
 	  verb_policy },

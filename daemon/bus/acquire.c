@@ -109,7 +109,10 @@ static int missing_modules(struct manager *manager, const struct decision *decis
 	for (size_t i = 0; r >= 0 && i < decision->n_verdicts; i++) {
 		const char *driver = decision->verdicts[i].target_driver;
 
+		/* The driver of a mediated device is there as long as the device is. */
 		if (driver && !have(manager, "bus/pci/drivers/%s", driver) &&
+		    !have(manager, "bus/mdev/drivers/%s", driver) &&
+		    !have(manager, "bus/platform/drivers/%s", driver) &&
 		    !strv_contains(*missing, driver))
 			r = strv_extend(missing, driver);
 	}

@@ -6,7 +6,7 @@
 
 #include "daemon/util/log.h"
 
-#define PROPERTIES_MAX 32
+#define PROPERTIES_MAX 64
 
 /* What the bus knows of an object: hashes of its properties' values, in the class' order. */
 struct announced {
@@ -121,11 +121,11 @@ static int hash_property(struct announcer *announcer, const void *object,
 
 /* ---- which properties are announced, from the vtable */
 
-static bool property_changes(const struct object_class *class, const char *name)
+static bool property_has(const struct object_class *class, const char *name, uint64_t flag)
 {
 	for (const sd_bus_vtable *v = class->vtable; v->type != _SD_BUS_VTABLE_END; v++)
 		if (v->type == _SD_BUS_VTABLE_PROPERTY && streq(v->x.property.member, name))
-			return v->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE;
+			return v->flags & flag;
 	return false;
 }
 
@@ -145,9 +145,9 @@ static int compare(struct announcer *announcer, struct announced *o, const void 
 
 		r = hash_property(announcer, object, &p[i], &hash);
 		if (r >= 0 && hash != o->hashes[i]) {
-			if (property_changes(o->class, p[i].name))
+			if (property_has(o->class, p[i].name, PROPERTY_CHANGES))
 				r = strv_extend(changed, p[i].name);
-			else
+			else if (property_has(o->class, p[i].name, PROPERTY_CONST))
 				*replaced = true;
 		}
 		if (r < 0)

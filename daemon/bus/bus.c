@@ -6,6 +6,7 @@
 
 #include "daemon/bus/announce.h"
 #include "daemon/bus/call.h"
+#include "daemon/bus/device-error.h"
 #include "daemon/bus/error.h"
 #include "daemon/bus/throttle.h"
 #include "daemon/util/log.h"
@@ -27,6 +28,7 @@ struct bus {
 	char id[SD_ID128_STRING_MAX];
 	struct announcer *announcer;
 	struct call *calls;
+	struct listener *listeners;
 	struct throttle *throttle;
 	sd_event_source *turn_over;
 	char served[256]; /* the sender of the call that is being served; empty: none */
@@ -45,6 +47,11 @@ sd_bus *bus_connection(struct bus *bus)
 struct call **bus_calls(struct bus *bus)
 {
 	return &bus->calls;
+}
+
+struct listener **bus_listeners(struct bus *bus)
+{
+	return &bus->listeners;
 }
 
 const char *bus_id(const struct bus *bus)
@@ -70,6 +77,7 @@ static int on_name_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error
 	if (r < 0 || name[0] != ':' || *after)
 		return 0;
 	throttle_forget(bus->throttle, name);
+	listeners_forget(&bus->listeners, name);
 	calls_connection_gone(bus->manager, name);
 	manager_connection_gone(bus->manager, name);
 	return 0;
@@ -319,6 +327,7 @@ struct bus *bus_free(struct bus *bus)
 	if (bus->manager->bus == bus)
 		calls_drop_all(bus->manager);
 	creds_query_free(bus->own_creds);
+	listeners_free(&bus->listeners);
 	announcer_free(bus->announcer);
 	sd_event_source_disable_unref(bus->ping_timer);
 	sd_bus_slot_unref(bus->ping);

@@ -10,6 +10,7 @@
 
 struct bus;
 struct call;
+struct listener;
 
 struct bus_ops {
 	void (*ready)(void *userdata); /* the name is ours */
@@ -27,6 +28,7 @@ DEFINE_CLEANUP(struct bus *, bus_free)
 /* For the bus room itself. */
 sd_bus *bus_connection(struct bus *bus);
 struct call **bus_calls(struct bus *bus);
+struct listener **bus_listeners(struct bus *bus);
 /* Id of the bus instance: unique names are only good within one. */
 const char *bus_id(const struct bus *bus);
 

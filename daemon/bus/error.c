@@ -26,10 +26,13 @@ const struct bus_error_entry bus_errors[] = {
 	{ "ModeUnsupported", EOPNOTSUPP, "the kernel has no such mode" },
 	{ "UnsafeInterrupts", EPERM, "the host has no interrupt remapping" },
 	{ "QuotaExceeded", EDQUOT, "a limit is reached" },
+	{ "AddressTaken", EEXIST, "another device has the guest address, or its slot" },
 	{ "NameTaken", EEXIST, "the owner has a lease with this label" },
 	{ "BadOption", EINVAL, "an option is unknown or has a value that cannot be" },
 	{ "PolicyInvalid", EBADMSG, "the policy's files have an error" },
 	{ "DriverFailed", EIO, "a driver did not do what the kernel was asked for" },
+	{ "DeviceFailed", EIO, "a device broke, and nobody has cleared that" },
+	{ "ResetNotOwned", EPERM, "a reset would reach what the lease does not have" },
 	{ "TimedOut", ETIMEDOUT, "something else did not answer in time" },
 };
 const size_t bus_errors_n = ARRAY_SIZE(bus_errors);

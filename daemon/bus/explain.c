@@ -8,6 +8,7 @@
 #include "daemon/bus/judge.h"
 #include "daemon/bus/object.h"
 #include "daemon/bus/request.h"
+#include "policy/reset-prospect.h"
 
 struct explain {
 	struct bus_request *request;
@@ -125,6 +126,54 @@ static int fill_passed(struct manager *manager, sd_bus_message *m, const struct 
 	return r;
 }
 
+static int fill_drawn(struct manager *manager, sd_bus_message *m, const struct decision *decision)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < decision->n_drawn; i++) {
+		const struct drawn *d = &decision->drawn[i];
+
+		r = sd_bus_message_open_container(m, 'r', "sos");
+		if (r >= 0)
+			r = append_string(m, d->pool);
+		if (r >= 0)
+			r = append_path_device(manager, m, d->device);
+		if (r >= 0)
+			r = append_string(m, d->why);
+		if (r >= 0)
+			r = sd_bus_message_close_container(m);
+	}
+	return r;
+}
+
+/* What could be reset afterwards: device, kind, by whom, what stands against the others. */
+static int fill_resets(struct manager *manager, sd_bus_message *m, const struct decision *decision)
+{
+	struct reset_prospects prospects;
+	int r;
+
+	r = reset_prospects(&manager->topology, manager->policy, &manager->ledger, decision,
+			    &prospects);
+	for (size_t i = 0; r >= 0 && i < prospects.n; i++) {
+		const struct reset_prospect *p = &prospects.items[i];
+
+		r = sd_bus_message_open_container(m, 'r', "osss");
+		if (r >= 0)
+			r = append_path_device(manager, m, p->device);
+		if (r >= 0)
+			r = append_string(m, reset_kind_to_string(p->kind));
+		if (r >= 0)
+			r = append_string(m, p->vmm ? p->broker ? "both" : "vmm"
+						    : p->broker ? "vfiod" : "nobody");
+		if (r >= 0)
+			r = append_string(m, p->why);
+		if (r >= 0)
+			r = sd_bus_message_close_container(m);
+	}
+	reset_prospects_done(&prospects);
+	return r;
+}
+
 static int append_decision(struct manager *manager, sd_bus_message *m,
 			   const struct decision *decision)
 {
@@ -150,6 +199,10 @@ static int append_decision(struct manager *manager, sd_bus_message *m,
 		r = append_array(manager, m, "plan", "(oss)", decision, fill_plan);
 	if (r >= 0)
 		r = append_array(manager, m, "passed", "(sss)", decision, fill_passed);
+	if (r >= 0)
+		r = append_array(manager, m, "drawn", "(sos)", decision, fill_drawn);
+	if (r >= 0)
+		r = append_array(manager, m, "resets", "(osss)", decision, fill_resets);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

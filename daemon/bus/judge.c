@@ -6,6 +6,9 @@
 
 #include "daemon/manager-internal.h"
 
+/* So often is looked again because a pool gives another device than the one that was looked at. */
+#define ROUNDS_MAX 16
+
 struct judge {
 	struct manager *manager;
 	const struct request *ask;
@@ -15,6 +18,7 @@ struct judge {
 	struct inspection *inspection;
 	struct inspected *items; /* the inspection's */
 	size_t n;
+	unsigned int rounds;
 };
 
 const struct decision *judge_decision(const struct judge *judge)
@@ -97,18 +101,6 @@ static int take_in(struct judge *judge)
 	return decide_anew(judge);
 }
 
-static void on_inspected(struct inspection *inspection, int r, struct inspected *items, size_t n,
-			 void *userdata)
-{
-	struct judge *judge = userdata;
-
-	judge->items = items;
-	judge->n = n;
-	if (r >= 0)
-		r = take_in(judge);
-	judge->done(judge, r, judge->userdata);
-}
-
 static int devices_to_look_at(struct judge *judge, char ***devices)
 {
 	for (size_t i = 0; i < judge->decision->n_verdicts; i++) {
@@ -125,25 +117,73 @@ static int devices_to_look_at(struct judge *judge, char ***devices)
 	return 0;
 }
 
-static int begin(struct judge *judge)
+static void on_inspected(struct inspection *inspection, int r, struct inspected *items, size_t n,
+			 void *userdata);
+
+static bool all_seen(const struct judge *judge, char *const *devices)
+{
+	STRV_FOREACH (device, devices)
+		if (!judge_found(judge, *device))
+			return false;
+	return true;
+}
+
+/* 0: a worker looks; 1: there is nothing (more) to look at; -errno. */
+static int look(struct judge *judge)
 {
 	struct manager *manager = judge->manager;
 	_cleanup_strv_ char **devices = NULL;
 	int r;
 
-	r = decide_anew(judge);
-	if (r < 0)
-		return r;
 	/* What the survey saw in use may be idle by now: an address that went sends no event. */
 	if (!judge->decision->allowed && judge->decision->reason != REASON_IN_USE)
 		return 1;
 	r = devices_to_look_at(judge, &devices);
 	if (r < 0)
 		return r;
-	if (!devices)
+	if (all_seen(judge, devices))
 		return 1;
+	if (judge->rounds++ >= ROUNDS_MAX)
+		return -EAGAIN;
+	judge->inspection = inspection_free(judge->inspection);
+	judge->items = NULL;
+	judge->n = 0;
 	return inspect_start(manager->event, &manager->host, &manager->topology, devices, true,
 			     on_inspected, judge, &judge->inspection);
+}
+
+/*
+ * What was seen may have a pool give another device, and so may a lease that somebody else got
+ * meanwhile: that one is looked at too.
+ */
+static void on_inspected(struct inspection *inspection, int r, struct inspected *items, size_t n,
+			 void *userdata)
+{
+	struct judge *judge = userdata;
+
+	judge->items = items;
+	judge->n = n;
+	if (r >= 0)
+		r = take_in(judge);
+	/* What a pool gave is somebody else's by now: nothing that was seen holds. */
+	if (r > 0 && judge->decision->n_drawn > 0) {
+		judge->n = 0;
+		r = decide_anew(judge);
+	}
+	if (r == 0)
+		r = look(judge);
+	else if (r > 0)
+		r = -EAGAIN;
+	if (r == 0)
+		return;
+	judge->done(judge, r > 0 ? 0 : r == -EAGAIN ? 1 : r, judge->userdata);
+}
+
+static int begin(struct judge *judge)
+{
+	int r = decide_anew(judge);
+
+	return r < 0 ? r : look(judge);
 }
 
 int judge_start(struct manager *manager, const struct request *ask, judge_fn done, void *userdata,

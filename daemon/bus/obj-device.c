@@ -2,8 +2,12 @@
 
 /* org.vfiod1.Device */
 
+#include "daemon/bus/bus.h"
 #include "daemon/bus/call.h"
+#include "daemon/bus/device-error.h"
 #include "daemon/bus/object.h"
+#include "daemon/bus/reset.h"
+#include "daemon/bus/sriov.h"
 #include "daemon/lease/inspect.h"
 
 #define DEFINE_STRING_PROPERTY(function, member)                                            \
@@ -115,6 +119,20 @@ static int append_virtual_functions(struct manager *manager, const void *object,
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_num_vfs(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *device = object;
+
+	return sd_bus_message_append(m, "u", (uint32_t)strv_length(device->virtual_functions));
+}
+
+static int append_total_vfs(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *device = object;
+
+	return sd_bus_message_append(m, "u", (uint32_t)device->total_vfs);
+}
+
 /* Each kind once, in the order of enum use_kind. */
 static int append_kinds(sd_bus_message *m, const struct use_list *uses)
 {
@@ -135,6 +153,52 @@ static int append_uses(struct manager *manager, const void *object, sd_bus_messa
 	const struct device *device = object;
 
 	return append_kinds(m, &device->uses);
+}
+
+/* ---- what broke */
+
+static int append_health(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *device = object;
+
+	return append_string(m, health_to_string(device->health));
+}
+
+static int append_counters(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *device = object;
+
+	return append_error_counters(m, &device->errors);
+}
+
+static int append_eeh_state(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *device = object;
+
+	return append_string(m, device->has_eeh ? eeh_state_to_string(device->eeh) : NULL);
+}
+
+/*
+ * An error that was corrected has no uevent: who asks for this device is told what it is now. Who
+ * asks for everything is told what it was when the device was last read.
+ */
+static int get_counters(sd_bus *bus, const char *path, const char *interface, const char *property,
+			sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	sd_bus_message *m = sd_bus_get_current_message(bus);
+	struct manager *manager = userdata;
+	const struct device *device = device_class.find(manager, path);
+	int r = 0;
+
+	if (device && m &&
+	    (sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", "Get") ||
+	     sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", "GetAll")))
+		r = scan_read_errors(&manager->scanner, device->name);
+	if (r < 0)
+		return r;
+	if (r == TOPOLOGY_CHANGED)
+		bus_announce_device(manager->bus, device->name, false);
+	return object_get(bus, path, interface, property, reply, userdata, error);
 }
 
 /* ---- GetUses: looks anew; the texts name mounts and addresses, and are for root */
@@ -205,6 +269,13 @@ static int method_get_uses(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	return call_start(userdata, m, get_uses, error);
 }
 
+static int append_parent(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct device *parent = topology_parent(&manager->topology, object);
+
+	return append_path_device(manager, m, parent ? parent->name : NULL);
+}
+
 static const struct property properties[] = {
 	{ "Name", append_name },
 	{ "Subsystem", append_subsystem },
@@ -225,11 +296,23 @@ static const struct property properties[] = {
 	{ "PhysicalFunction", append_physical_function },
 	{ "VirtualFunctions", append_virtual_functions },
 	{ "Uses", append_uses },
+	{ "NumVfs", append_num_vfs },
+	{ "TotalVfs", append_total_vfs },
+	{ "Parent", append_parent },
+	{ "Health", append_health },
+	{ "ErrorCounters", append_counters },
+	{ "EehState", append_eeh_state },
 	{ NULL, NULL },
 };
 
 static const sd_bus_vtable vtable[] = {
 	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD_WITH_ARGS("GetResetDomain", SD_BUS_NO_ARGS,
+				SD_BUS_RESULT("a(oo)", devices), method_get_reset_domain,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetResetDomains", SD_BUS_NO_ARGS,
+				SD_BUS_RESULT("a{sa(oo)}", domains), method_get_reset_domains,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetUses", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", uses),
 				method_get_uses, SD_BUS_VTABLE_UNPRIVILEGED),
 	PROPERTY("Name", "s", PROPERTY_CONST),
@@ -251,6 +334,16 @@ static const sd_bus_vtable vtable[] = {
 	PROPERTY("PhysicalFunction", "o", PROPERTY_CHANGES),
 	PROPERTY("VirtualFunctions", "ao", PROPERTY_CHANGES),
 	PROPERTY("Uses", "as", PROPERTY_CHANGES),
+	PROPERTY("Parent", "o", PROPERTY_CHANGES),
+	SD_BUS_METHOD_WITH_ARGS("ClearError", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_clear_error,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("SetNumVfs", SD_BUS_ARGS("u", n), SD_BUS_NO_RESULT,
+				method_set_num_vfs, SD_BUS_VTABLE_UNPRIVILEGED),
+	PROPERTY("NumVfs", "u", PROPERTY_CHANGES),
+	PROPERTY("TotalVfs", "u", PROPERTY_CHANGES),
+	PROPERTY("Health", "s", PROPERTY_CHANGES),
+	SD_BUS_PROPERTY("ErrorCounters", "a{sa{st}}", get_counters, 0, PROPERTY_CHANGES),
+	PROPERTY("EehState", "s", PROPERTY_CHANGES),
 	SD_BUS_VTABLE_END,
 };
 

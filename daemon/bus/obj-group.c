@@ -25,6 +25,14 @@ static int append_type(struct manager *manager, const void *object, sd_bus_messa
 	return append_string(m, group->type);
 }
 
+/* What its devices address is memory as it is: nothing is translated, and nothing held off. */
+static int append_identity(struct manager *manager, const void *object, sd_bus_message *m)
+{
+	const struct group *group = object;
+
+	return sd_bus_message_append(m, "b", streq(group->type, "identity"));
+}
+
 static int append_state(struct manager *manager, const void *object, sd_bus_message *m)
 {
 	const struct group *group = object;
@@ -124,6 +132,7 @@ static const struct property properties[] = {
 	{ "Id", append_id },
 	{ "Generation", append_generation },
 	{ "Type", append_type },
+	{ "Identity", append_identity },
 	{ "State", append_state },
 	{ "Iommu", append_iommu },
 	{ "Devices", append_devices },
@@ -140,6 +149,7 @@ static const sd_bus_vtable vtable[] = {
 	PROPERTY("Id", "u", PROPERTY_CONST),
 	PROPERTY("Generation", "t", PROPERTY_CONST),
 	PROPERTY("Type", "s", PROPERTY_CHANGES),
+	PROPERTY("Identity", "b", PROPERTY_CHANGES),
 	PROPERTY("State", "s", PROPERTY_CHANGES),
 	PROPERTY("Iommu", "o", PROPERTY_CHANGES),
 	PROPERTY("Devices", "ao", PROPERTY_CHANGES),

@@ -3,9 +3,12 @@
 /* org.vfiod1.Lease: properties. Its methods are in lease-methods.c. */
 
 #include "daemon/bus/add-devices.h"
+#include "daemon/bus/device-error.h"
+#include "daemon/bus/guest-bus.h"
 #include "daemon/bus/lease-methods.h"
 #include "daemon/bus/object.h"
 #include "daemon/bus/remove-devices.h"
+#include "daemon/bus/reset.h"
 #include "daemon/bus/revoke.h"
 
 static int append_id(struct manager *manager, const void *object, sd_bus_message *m)
@@ -193,6 +196,7 @@ static const struct property properties[] = {
 	{ "Rules", append_rules },
 	{ "PartOf", append_part_of },
 	{ "Revocation", append_revocation },
+	{ "GuestAddresses", append_guest_addresses },
 	{ NULL, NULL },
 };
 
@@ -202,6 +206,8 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetFds", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", handoff),
 				method_get_fds, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_subscribe,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Restore", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restore,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("AddDevices", SD_BUS_ARGS("as", devices, "a{sv}", options),
@@ -209,6 +215,14 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("RemoveDevices", SD_BUS_ARGS("as", devices), SD_BUS_NO_RESULT,
 				method_remove_devices, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("ReserveGuestAddresses", SD_BUS_ARGS("as", addresses),
+				SD_BUS_NO_RESULT, method_reserve_guest_addresses,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("PlaceDevices", SD_BUS_ARGS("a{sv}", devices),
+				SD_BUS_RESULT("a(ss)", addresses), method_place_devices,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("as", devices, "s", kind), SD_BUS_NO_RESULT,
+				method_reset, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Revoke", SD_BUS_ARGS("t", grace_usec, "s", reason),
 				SD_BUS_NO_RESULT, method_revoke, SD_BUS_VTABLE_UNPRIVILEGED),
 	PROPERTY("Id", "s", PROPERTY_CONST),
@@ -226,7 +240,10 @@ static const sd_bus_vtable vtable[] = {
 	PROPERTY("Rules", "a(os)", PROPERTY_CHANGES),
 	PROPERTY("PartOf", "o", PROPERTY_CONST),
 	PROPERTY("Revocation", "(stss)", PROPERTY_CHANGES),
+	PROPERTY("GuestAddresses", "a(ss)", PROPERTY_CHANGES),
 	SD_BUS_SIGNAL_WITH_ARGS("RevokeRequested", SD_BUS_ARGS("t", deadline_usec, "s", reason), 0),
+	SD_BUS_SIGNAL_WITH_ARGS("DeviceError",
+				SD_BUS_ARGS("o", device, "s", event, "a{sv}", details), 0),
 	SD_BUS_SIGNAL_WITH_ARGS("Ended", SD_BUS_ARGS("s", reason), 0),
 	SD_BUS_VTABLE_END,
 };

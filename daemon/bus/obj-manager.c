@@ -6,6 +6,7 @@
 #include "daemon/bus/call.h"
 #include "daemon/bus/explain.h"
 #include "daemon/bus/object.h"
+#include "daemon/bus/pools.h"
 #include "daemon/lease/handoff.h"
 
 /* ---- Find… */
@@ -269,6 +270,8 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Drain", SD_BUS_ARGS("b", on), SD_BUS_NO_RESULT, method_drain,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetPools", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa(iuuuu))", pools),
+				method_get_pools, SD_BUS_VTABLE_UNPRIVILEGED),
 	PROPERTY("Version", "s", PROPERTY_CONST),
 	PROPERTY("Features", "as", PROPERTY_CHANGES),
 	PROPERTY("PolicyFiles", "as", PROPERTY_CHANGES),

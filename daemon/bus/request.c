@@ -175,6 +175,18 @@ static int read_memlock(sd_bus_message *m, struct reader *reader)
 	return sd_bus_message_read_basic(m, 't', &reader->request->memlock);
 }
 
+static int read_numa_node(sd_bus_message *m, struct reader *reader)
+{
+	int r = sd_bus_message_read_basic(m, 'i', &reader->request->numa_node);
+
+	if (r >= 0 && reader->request->numa_node < 0)
+		return bus_error_set(reader->error, "BadOption",
+				     "numa-node %d is none: leave it out to ask for any",
+				     reader->request->numa_node);
+	reader->request->has_numa_node = true;
+	return r;
+}
+
 static int add_expect(struct reader *reader, const char *device, const char *ids)
 {
 	struct bus_request *request = reader->request;
@@ -272,6 +284,7 @@ static const struct option {
 	{ "memlock", "t", read_memlock, BOTH },
 	{ "expect", "a{ss}", read_expect, ALL },
 	{ "interactive", "b", read_interactive, ALL },
+	{ "numa-node", "i", read_numa_node, ALL },
 	{ "uid", "u", read_uid, EXPLAIN_ONLY },
 	{ "gids", "au", read_gids, EXPLAIN_ONLY },
 	{ "unit", "s", read_unit, EXPLAIN_ONLY },
@@ -398,6 +411,8 @@ struct request bus_request_ask(const struct bus_request *request, const struct c
 		.memlock = request->memlock,
 		.expect = request->expect,
 		.n_expect = request->n_expect,
+		.has_numa_node = request->has_numa_node,
+		.numa_node = request->numa_node,
 	};
 
 	if (request->subject_given)

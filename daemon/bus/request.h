@@ -25,6 +25,8 @@ struct bus_request {
 	struct expect *expect;
 	size_t n_expect;
 	bool interactive;
+	bool has_numa_node;
+	int32_t numa_node;
 
 	/* Explain, by root: for somebody else */
 	bool subject_given;

@@ -33,7 +33,11 @@ static void step_failure(struct lease_run *run, const struct step *step,
 				    "%s changed under the request: %s; ask again", device, what);
 		return;
 	case STEP_NODE_CLEAN:
-		failure_set(&run->failure, "DriverFailed", "%s: %s", device, what);
+		if (report->error == ESTALE)
+			failure_set(&run->failure, "GroupChanged",
+				    "%s changed under the request: %s; ask again", device, what);
+		else
+			failure_set(&run->failure, "DriverFailed", "%s: %s", device, what);
 		return;
 	case STEP_INSPECT:
 	case STEP_OVERRIDE:
@@ -45,6 +49,8 @@ static void step_failure(struct lease_run *run, const struct step *step,
 	case STEP_QUIET:
 	case STEP_NODE_GRANT:
 	case STEP_NODE_REVOKE:
+	case STEP_RESET:
+	case STEP_RESET_BUS:
 	case STEP_IDENTITY:
 		failure_set(&run->failure, "DriverFailed",
 			    "%s: step %s failed: %s; the devices go back to their drivers, see the "

@@ -102,6 +102,7 @@ struct lease_run *run_free(struct lease_run *run)
 	if (run->vouch)
 		run->vouch_free(run->vouch);
 	growth_done(run, &(struct failure){ .error = "NoSuchLease" });
+	run_reset_done(run, &(struct failure){ .error = "NoSuchLease" });
 	fd_close(run->kill_fd);
 	fd_close(run->lifeline);
 	fd_close(run->lock);
@@ -112,6 +113,10 @@ struct lease_run *run_free(struct lease_run *run)
 
 void run_changed(struct lease_run *run)
 {
+	/* A reset that had not begun has nothing to wait for any more. */
+	if (run->reset && !run->worker && run->lease->state != LEASE_LEASED)
+		run_reset_done(run, &(struct failure){ .error = "NoSuchLease",
+						       .message = (char *)"the lease has ended" });
 	guard_follow(run);
 	run->engine->ops->changed(run->lease, run->engine->userdata);
 }

@@ -10,6 +10,7 @@
  *   release.c   draining → restoring → home or failed
  *   grow.c      more devices for a lease that is leased
  *   shrink.c    fewer of them
+ *   reset.c     resets of its devices
  *   revoke.c    the ladder that ends a lease against its owner's will
  *   fence.c     what comes to a leased group
  *   fence-guard.c  what others do to a leased device behind the daemon

@@ -240,6 +240,31 @@ static int write_array(struct json_object *to, const char *key, const struct fie
 	return r;
 }
 
+/* Nothing for a lease that has placed nothing. */
+static int write_guest(struct json_object *to, const struct guest_bus *bus)
+{
+	struct json_object *array = bus->n > 0 ? json_object_new_array() : NULL;
+	char address[GUEST_ADDRESS_SIZE];
+	int r = bus->n > 0 ? add_member(to, "guest", array) : 0;
+
+	for (size_t i = 0; r >= 0 && i < bus->n; i++) {
+		struct json_object *item = json_object_new_object();
+
+		if (!item)
+			return -ENOMEM;
+		if (json_object_array_add(array, item) < 0) {
+			json_object_put(item);
+			return -ENOMEM;
+		}
+		guest_address_format(bus->items[i].address, address);
+		r = add_member(item, "address", json_object_new_string(address));
+		if (r >= 0 && bus->items[i].device)
+			r = add_member(item, "device",
+				       json_object_new_string(bus->items[i].device));
+	}
+	return r;
+}
+
 int lease_to_json(const struct lease *lease, char **text)
 {
 	_cleanup_(put_objectp) struct json_object *root = json_object_new_object();
@@ -260,6 +285,8 @@ int lease_to_json(const struct lease *lease, char **text)
 	if (r >= 0)
 		r = write_array(root, "holders", holder_fields, ARRAY_SIZE(holder_fields),
 				lease->holders, lease->n_holders, sizeof(*lease->holders));
+	if (r >= 0)
+		r = write_guest(root, &lease->guest);
 	if (r < 0)
 		return r;
 	s = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
@@ -544,9 +571,40 @@ static bool id_valid(const char *id)
 	return strlen(id) == 16 && strspn(id, "0123456789abcdef") == 16;
 }
 
+/* Absent from leases that have placed nothing. An emulated device has no name. */
+static int read_guest(struct json_object *root, struct lease *lease, char **why)
+{
+	static const char *const keys[] = { "device", "address", NULL };
+	struct json_object *array, *value;
+	int r;
+
+	if (!json_object_object_get_ex(root, "guest", &array))
+		return 0;
+	r = get_array(root, "guest", &array, why);
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(array); i++) {
+		struct json_object *from = json_object_array_get_idx(array, i);
+		struct guest_address address;
+		const char *device = NULL;
+
+		r = read_fields(from, NULL, 0, keys, NULL, why);
+		if (r >= 0 && json_object_object_get_ex(from, "device", &value)) {
+			device = json_object_get_string(value);
+			if (!attr_name_valid(device) || guest_bus_device(&lease->guest, device))
+				r = bad(why, "an entry of guest has the name \"%s\"", device);
+		}
+		if (r >= 0 && (!json_object_object_get_ex(from, "address", &value) ||
+			       guest_address_parse(json_object_get_string(value), &address) < 0 ||
+			       guest_bus_at(&lease->guest, address)))
+			r = bad(why, "an entry of guest has no address of its own");
+		if (r >= 0)
+			r = guest_bus_put(&lease->guest, device, address);
+	}
+	return r;
+}
+
 static int read_lease(struct json_object *root, struct lease *lease, char **why)
 {
-	static const char *const more[] = { "version", "groups", "devices", "holders", NULL };
+	static const char *const more[] = { "version", "groups", "devices", "holders", "guest", NULL };
 	char *id = STEAL(lease->id);
 	int r;
 
@@ -565,6 +623,8 @@ static int read_lease(struct json_object *root, struct lease *lease, char **why)
 		r = read_devices(root, lease, why);
 	if (r >= 0)
 		r = read_holders(root, lease, why);
+	if (r >= 0)
+		r = read_guest(root, lease, why);
 	return r;
 }
 

@@ -38,7 +38,7 @@ static int check_member(const struct host *host, const struct lease *lease, cons
 	_cleanup_free_ char *driver = NULL;
 	int r;
 
-	r = sysfs_get_driver(host, "pci", name, &driver);
+	r = sysfs_get_driver(host, device_bus_of_name(name), name, &driver);
 	if (r == -ENOENT)
 		return 0; /* it goes this very moment */
 	if (r < 0)
@@ -67,6 +67,15 @@ static int check_group(const struct host *host, const struct lease *lease, uint3
 	r = attr_list(host->sys, path, &names);
 	if (r < 0)
 		return r;
+	/* That of a mediated device goes with its driver, and comes back as another one. */
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+
+		if (d->group == id && !d->gone && !bus_has_override(device_bus_of_name(d->name)) &&
+		    !strv_contains(names, d->name))
+			return say(why, READBACK_DIFFERS, d->name, "is in another group, on",
+				   d->target_driver);
+	}
 	STRV_FOREACH (name, names) {
 		r = check_member(host, lease, *name, strict, why);
 		if (r != 0)

@@ -57,7 +57,8 @@ static void go_home(struct lease_run *run)
 		const struct lease_device *d = &lease->devices[i];
 		const struct device *now = topology_device(engine->topology, d->name);
 
-		if (now && !d->left && d->saved_driver && driver_is_vfio(d->saved_driver, NULL))
+		if (now && !d->left && d->saved_driver &&
+		    driver_is_vfio(d->saved_driver, now->vfio_driver))
 			clean_add(engine, d, now->identity);
 	}
 	r = journal_remove(&engine->journal, lease->id);
@@ -217,6 +218,27 @@ static const struct worker_ops drain_worker_ops = {
 	.done = on_drain_done,
 };
 
+/*
+ * Whether a virtual function of one of its devices is in another lease: unbinding the physical
+ * function takes it away, and waits in the kernel, on newer kernels with the rescan
+ * lock of the whole machine, for whoever has it. Asked again and again: the other lease may be gone.
+ */
+static bool functions_leased(const struct lease_run *run)
+{
+	for (size_t i = 0; i < run->lease->n_devices; i++) {
+		const struct device *device =
+			topology_device(run->engine->topology, run->lease->devices[i].name);
+
+		STRV_FOREACH (vf, device ? device->virtual_functions : NULL) {
+			const struct lease *other = ledger_device(run->engine->ledger, *vf);
+
+			if (other && other != run->lease)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* The last handoff child is gone: no process of vfiod has fds of the lease. */
 static void on_handoffs_gone(void *userdata)
 {
@@ -232,6 +254,11 @@ static void on_handoffs_gone(void *userdata)
 	 */
 	if (guard_busy(run)) {
 		run->after_fences = DRAIN_AFTER_FENCES;
+		return;
+	}
+	if (functions_leased(run)) {
+		watch_holders_start(run);
+		retry_drain_later(run);
 		return;
 	}
 	r = plan_drain(run->lease, &plan);

@@ -49,6 +49,8 @@ struct lease_run {
 	sd_event_source *park_timer;
 	void (*park_next)(struct lease_run *run);
 
+	struct lease_reset *reset; /* the worker resets: reset.c */
+
 	/* revocation: revoke.c */
 	sd_event_source *revoke_timer;
 	int kill_fd; /* the lifeline, after the lease has ended; -EBADF */
@@ -111,6 +113,8 @@ void revoke_over(struct lease_run *run);
 void grow_parent_ends(struct engine *engine, const struct lease *lease);
 /* A growth in the lease's own groups is over: tells who waits for it, if anyone. */
 void growth_done(struct lease_run *run, const struct failure *failure);
+/* A reset is over: tells who waits for it, if anyone. failure NULL: done. */
+void run_reset_done(struct lease_run *run, const struct failure *failure);
 /*
  * Calls next() when nothing else of ours writes to the lease's devices or opens them: the guard,
  * and handoffs of before.

@@ -7,8 +7,10 @@
 
 #include "daemon/lease/step-run.h"
 
+#include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/write.h"
 #include "daemon/vfio/open.h"
+#include "policy/topology.h"
 
 #include <stdio.h>
 
@@ -150,12 +152,38 @@ static int clean_group(struct step_run *run, uint32_t group, uid_t allowed, char
 	return foreign ? NODE_FOREIGN : 0;
 }
 
+/* A mediated device that was bound anew may have another group: that is for who decides. */
+static int check_group(struct step_run *run, const struct lease_device *d)
+{
+	_cleanup_free_ char *path = NULL, *group = NULL;
+	_cleanup_close_ int dir = -EBADF;
+	uint64_t id;
+
+	if (bus_has_override(run->subsystem))
+		return 0;
+	if (asprintf(&path, "bus/%s/devices/%s", run->subsystem, d->name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	dir = attr_open_dir(run->host->sys, path);
+	if (dir < 0)
+		return dir;
+	if (attr_read_link(dir, "iommu_group", &group) == 0 &&
+	    parse_uint(group, UINT32_MAX, &id) == 0 && id == d->group)
+		return 0;
+	return say(run, -ESTALE, "its group is %s now, it was %u", group ? group : "none",
+		   d->group);
+}
+
 int step_node_clean(struct step_run *run, const struct step *step)
 {
 	const struct lease_device *d = step->lease_device;
 	_cleanup_free_ char *why = NULL;
 	int r;
 
+	r = check_group(run, d);
+	if (r < 0)
+		return r;
 	r = clean_device(run, d, step->uid, &why);
 	if (r != NODE_FOREIGN)
 		return r;

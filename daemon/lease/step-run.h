@@ -45,6 +45,10 @@ int device_override(struct step_run *run, const char *device, const char *driver
 int device_unbind(struct step_run *run, const char *device);
 int device_probe(struct step_run *run, const char *device);
 
+/* step-reset.c */
+int step_reset(struct step_run *run, const struct step *step);
+int step_reset_bus(struct step_run *run, const struct step *step);
+
 /* step-node.c */
 int step_node_clean(struct step_run *run, const struct step *step);
 int step_node_grant(struct step_run *run, const struct step *step);

@@ -51,6 +51,10 @@ static int carry_out(struct step_run *run, const struct step *step)
 		return step_node_grant(run, step);
 	case STEP_NODE_REVOKE:
 		return step_node_revoke(run, step);
+	case STEP_RESET:
+		return step_reset(run, step);
+	case STEP_RESET_BUS:
+		return step_reset_bus(run, step);
 	case STEP_IDENTITY:
 		return step_identity(run, step);
 	case STEP_KIND_MAX:
@@ -136,6 +140,8 @@ static int run_one(struct step_run *run, size_t index)
 	int r;
 
 	begin_report(run, index);
+	if (run->plan->steps[index].device)
+		run->subsystem = device_bus_of_name(run->plan->steps[index].device);
 	if (run->skip[index]) {
 		r = report(run, STEP_SKIPPED);
 		return r < 0 ? r : 0;

@@ -26,6 +26,8 @@
 	X(NODE_CLEAN)  /* wait for udev, then node is root's alone; reset and cycle once */        \
 	X(NODE_GRANT)  /* ACL for the owner */                                                     \
 	X(NODE_REVOKE) /* ACL of the owner goes */                                                 \
+	X(RESET)       /* reset the function */                                                    \
+	X(RESET_BUS)   /* reset everything below the bridge arg */                                 \
 	X(IDENTITY)    /* the device is the journaled one still, else its rest is skipped */
 
 enum step_kind {
@@ -79,6 +81,18 @@ int plan_park(const struct lease *lease, struct plan *plan);
 int plan_drain(const struct lease *lease, struct plan *plan);
 /* Give drivers and overrides back, one device after the other; failures do not stop the others. */
 int plan_restore(const struct lease *lease, struct plan *plan);
+
+/* A device to be reset, and the bridge above it whose bus is; NULL: the function alone. Borrowed. */
+struct reset_step {
+	const struct lease_device *device;
+	const char *bridge;
+};
+/*
+ * Resets them in this order, each bus once, and reads back that every device of the lease is where
+ * it was and that what is shut off masters no bus. Stops at the first failure.
+ */
+int plan_reset(const struct lease *lease, const struct reset_step *steps, size_t n,
+	       struct plan *plan);
 
 /* What a worker says of a step: a fixed header, then `text`. */
 enum step_event { STEP_BEGIN, STEP_DONE, STEP_FAILED, STEP_SKIPPED };

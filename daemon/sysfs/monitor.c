@@ -64,6 +64,8 @@ static void deliver(struct source *source, struct udev_device *device)
 		.syspath = udev_device_get_syspath(device),
 		.devnode = udev_device_get_devnode(device),
 		.driver = udev_device_get_property_value(device, "DRIVER"),
+		.error_event = udev_device_get_property_value(device, "ERROR_EVENT"),
+		.online = streq0(udev_device_get_property_value(device, "DEVICE_ONLINE"), "1"),
 		.seqnum = udev_device_get_seqnum(device),
 		.usec = now_usec(),
 		.udev = source->udev,

@@ -17,6 +17,8 @@ struct uevent {
 	const char *syspath;   /* "/sys/devices/…" */
 	const char *devnode;   /* or NULL */
 	const char *driver;    /* the DRIVER property, or NULL */
+	const char *error_event; /* ERROR_EVENT of a device that broke or recovers, or NULL */
+	bool online;		 /* DEVICE_ONLINE, with it */
 	uint64_t seqnum;
 	uint64_t usec; /* CLOCK_MONOTONIC when it was read */
 	bool udev;     /* false: from the kernel */

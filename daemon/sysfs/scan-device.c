@@ -7,6 +7,7 @@
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/scan-cache.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #define CLASS_BRIDGE_PCI     0x0604
@@ -79,6 +80,8 @@ static int read_virtual_functions(int dir, struct device *device)
 	int r = attr_read_int(dir, "sriov_totalvfs", 0, 65535, &total);
 
 	if (r == 0)
+		device->total_vfs = (unsigned int)total;
+	if (r == 0)
 		r = attr_list(dir, ".", &names);
 	STRV_FOREACH (name, names) {
 		_cleanup_free_ char *target = NULL;
@@ -93,6 +96,49 @@ static int read_virtual_functions(int dir, struct device *device)
 	}
 	strv_sort(device->virtual_functions);
 	return fatal(r);
+}
+
+/* These take no lock (aer_stats_dev_attr() in drivers/pci/pcie/aer.c). */
+static int read_error_counters(int dir, struct error_counters *counters)
+{
+	for (int s = 0; s < SEVERITY_MAX; s++) {
+		char text[ATTR_SIZE];
+		int r = attr_read(dir, severity_attribute((enum severity)s), text, sizeof(text));
+
+		if (r == ATTR_MISSING)
+			return 0;
+		if (r == 0)
+			r = error_counters_parse(counters, (enum severity)s, text);
+		if (r < 0 && r != -EBADMSG)
+			return r;
+	}
+	return 0;
+}
+
+int scan_read_errors(struct scanner *scanner, const char *name)
+{
+	struct device *device = topology_device(scanner->topology, name);
+	struct error_counters counters = { 0 };
+	_cleanup_close_ int dir = -EBADF;
+	_cleanup_free_ char *link = NULL;
+	int r;
+
+	if (!device || !error_counters_present(&device->errors))
+		return TOPOLOGY_SAME;
+	if (asprintf(&link, "bus/pci/devices/%s", name) < 0)
+		return -ENOMEM;
+	dir = attr_open_dir(scanner->host->sys, link);
+	/* It goes; its event is on its way. */
+	if (dir < 0)
+		return TOPOLOGY_SAME;
+	r = read_error_counters(dir, &counters);
+	if (r < 0 || error_counters_equal(&counters, &device->errors)) {
+		error_counters_done(&counters);
+		return r < 0 ? r : TOPOLOGY_SAME;
+	}
+	error_counters_done(&device->errors);
+	device->errors = counters;
+	return TOPOLOGY_CHANGED;
 }
 
 /* The entry of vfio-dev/ is the name of the cdev (Linux 6.1; nodes from 6.6 on). */
@@ -135,6 +181,15 @@ static int read_model(struct scanner *scanner, int dir, struct device *device)
 		if (r < 0)
 			return r;
 	}
+	/* The driver of a mediated device is VFIO's by its nature; without one it is remembered. */
+	if (streq(device->subsystem, "mdev")) {
+		const struct device *before = topology_device(scanner->topology, device->name);
+
+		text = device->driver ?: before ? before->vfio_driver : NULL;
+		return text ? free_and_strdup(&device->vfio_driver, text) : 0;
+	}
+	if (streq(device->subsystem, "platform"))
+		return free_and_strdup(&device->vfio_driver, "vfio-platform");
 	if (!pci || device->bridge)
 		return 0;
 	text = "vfio-pci";
@@ -154,8 +209,12 @@ static int read_pci(struct scanner *scanner, int dir, struct device *device)
 		r = fatal(attr_read_link(dir, "physfn", &device->physical_function));
 	if (r >= 0)
 		r = read_virtual_functions(dir, device);
+	if (r >= 0)
+		r = read_error_counters(dir, &device->errors);
 	if (r < 0)
 		return r;
+	/* Reading that one asks the firmware: the survey does. */
+	device->has_eeh = faccessat(dir, "eeh_pe_state", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	class_code = device->class_code >> 8;
 	device->bridge = device->class_code != ID_UNKNOWN &&
 			 (class_code == CLASS_BRIDGE_PCI || class_code == CLASS_BRIDGE_CARDBUS);

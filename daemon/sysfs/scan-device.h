@@ -18,6 +18,12 @@ int scan_read_device(struct scanner *scanner, const char *subsystem, const char 
 
 /* The driver of an IOMMU, of the caller, "" if unknown. 0, SCAN_GONE or -errno. */
 int scan_read_iommu(struct scanner *scanner, const char *name, char **driver);
+/* What it can do, of the caller: 0 or -ENOMEM. An attribute that is not there tells nothing. */
+int scan_read_iommu_caps(struct scanner *scanner, const char *name, const char *driver,
+			 struct iommu_caps *caps);
+
+/* Reads the distances of the NUMA nodes into the topology. 0 or -errno. */
+int scan_numa(struct scanner *scanner);
 
 /*
  * What a group's directory says: its name attribute (NULL: none), its type ("" if unknown) and its

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What sysfs says of one IOMMU and of one group. */
+/* What sysfs says of one group. */
 
 #include "daemon/sysfs/scan-device.h"
 
@@ -9,62 +9,6 @@
 #include <stdio.h>
 
 #define REGIONS_MAX 1024
-
-/*
- * Only Intel's and AMD's have a directory of their own below /sys/class/iommu/NAME, named after
- * the driver; of the others the device behind them says it, or their name as the drivers choose
- * it (iommu_device_sysfs_add() in drivers/iommu).
- */
-static const char *iommu_driver(int dir, const char *name)
-{
-	static const char *const attributes[] = { "intel-iommu", "amd-iommu" };
-	static const char *const names[][2] = {
-		{ "dmar", "intel-iommu" },    { "ivhd", "amd-iommu" },
-		{ "smmu3.", "arm-smmu-v3" },  { "smmu.", "arm-smmu" },
-		{ "virtio", "virtio_iommu" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
-		if (faccessat(dir, attributes[i], F_OK, 0) == 0)
-			return attributes[i];
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strncmp(name, names[i][0], strlen(names[i][0])) == 0)
-			return names[i][1];
-	return "";
-}
-
-int scan_read_iommu(struct scanner *scanner, const char *name, char **driver)
-{
-	_cleanup_free_ char *path = NULL, *bound = NULL;
-	_cleanup_close_ int dir = -EBADF, device = -EBADF;
-	const char *text;
-	int r;
-
-	if (!attr_name_valid(name))
-		return SCAN_GONE;
-	if (asprintf(&path, "class/iommu/%s", name) < 0)
-		return -ENOMEM;
-	dir = attr_open_dir(scanner->host->sys, path);
-	if (dir < 0) {
-		r = attr_outcome_of_errno(-dir);
-		return r < 0 ? r : SCAN_GONE;
-	}
-	text = iommu_driver(dir, name);
-	if (!*text) {
-		/* "device" may lead out of the directory, as links of sysfs do: from the top. */
-		_cleanup_free_ char *link = NULL;
-
-		if (asprintf(&link, "%s/device", path) < 0)
-			return -ENOMEM;
-		device = attr_open_dir(scanner->host->sys, link);
-		r = device >= 0 ? attr_read_link(device, "driver", &bound) : 0;
-		if (r < 0)
-			return r;
-		text = bound ?: "";
-	}
-	*driver = strdup(text);
-	return *driver ? 0 : -ENOMEM;
-}
 
 /* "0x00000000fee00000 0x00000000feefffff msi" */
 static int parse_region(char *line, struct reserved_region *region)

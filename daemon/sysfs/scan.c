@@ -162,13 +162,30 @@ static int read_device(struct scanner *scanner, const char *subsystem, const cha
 	return r < 0 ? r : put_device(scanner, STEAL(device));
 }
 
+/* 0 and up: an enum topology_change. */
+static int put_iommu(struct scanner *scanner, const char *name, const char *driver)
+{
+	struct iommu_caps caps;
+	int r = scan_read_iommu_caps(scanner, name, driver, &caps), changed;
+
+	if (r < 0)
+		return r;
+	r = topology_put_iommu(scanner->topology, name, driver);
+	if (r < 0) {
+		iommu_caps_done(&caps);
+		return r;
+	}
+	changed = topology_set_iommu_caps(scanner->topology, name, &caps);
+	return r == TOPOLOGY_SAME ? changed : r;
+}
+
 static int read_iommu(struct scanner *scanner, const char *name)
 {
 	_cleanup_free_ char *driver = NULL;
 	int r = scan_read_iommu(scanner, name, &driver);
 
 	if (r == 0)
-		r = topology_put_iommu(scanner->topology, name, driver);
+		r = put_iommu(scanner, name, driver);
 	else if (r == SCAN_GONE)
 		r = topology_remove_iommu(scanner->topology, name);
 	if (r < 0)
@@ -415,7 +432,9 @@ int scan_all(struct scanner *scanner)
 	if (r < 0)
 		return r;
 	scan_cache_next_round(scanner->cache);
-	r = walk_iommus(scanner);
+	r = scan_numa(scanner);
+	if (r >= 0)
+		r = walk_iommus(scanner);
 	if (r >= 0)
 		r = scan_cache_read_slots(scanner);
 	if (r >= 0)

@@ -4,9 +4,11 @@
 
 #include "daemon/sysfs/store.h"
 
+#include "daemon/caps.h"
 #include "daemon/sysfs/attr.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 
 /*
@@ -46,6 +48,17 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 		 const char *attr, const char *value)
 {
 	return store_below(host, subsystem, "devices", device, attr, value);
+}
+
+int store_bus_reset(const struct host *host, const char *bridge)
+{
+	int r = caps_raise(CAP_SYS_ADMIN), lowered;
+
+	if (r < 0)
+		return -EPERM;
+	r = store_below(host, "pci", "devices", bridge, "reset_subordinate", "1\n");
+	lowered = caps_lower(CAP_SYS_ADMIN);
+	return r < 0 ? r : lowered;
 }
 
 int store_driver(const struct host *host, const char *subsystem, const char *driver,

@@ -14,6 +14,11 @@
 /* bus/SUBSYSTEM/devices/DEVICE/ATTR */
 int store_device(const struct host *host, const char *subsystem, const char *device,
 		 const char *attr, const char *value);
+/*
+ * bus/pci/devices/BRIDGE/reset_subordinate. The kernel wants CAP_SYS_ADMIN of whoever writes it: this
+ * raises it for that one write, and -EPERM says that it could not.
+ */
+int store_bus_reset(const struct host *host, const char *bridge);
 /* bus/SUBSYSTEM/drivers/DRIVER/ATTR */
 int store_driver(const struct host *host, const char *subsystem, const char *driver,
 		 const char *attr, const char *value);

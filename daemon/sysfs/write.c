@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#define GROUP_POLL_USEC (50 * 1000)
 #define PCI_COMMAND	   4
 #define PCI_COMMAND_MASTER 0x4
 
@@ -59,6 +60,8 @@ int sysfs_get_override(const struct host *host, const char *subsystem, const cha
 	*driver = NULL;
 	if (dir < 0)
 		return dir;
+	if (!bus_has_override(subsystem))
+		return 0;
 	r = attr_read_string(dir, "driver_override", &text);
 	if (r == ATTR_EMPTY)
 		return 0;
@@ -78,6 +81,9 @@ int sysfs_set_override(const struct host *host, const char *subsystem, const cha
 
 	if (driver && !attr_name_valid(driver))
 		return -EINVAL;
+	/* Its bus gives a mediated device to no driver but its parent's. */
+	if (!bus_has_override(subsystem))
+		return 0;
 	if (asprintf(&value, "%s\n", driver ?: "") < 0)
 		return -ENOMEM;
 	r = store_device(host, subsystem, device, "driver_override", value);
@@ -132,11 +138,31 @@ int sysfs_probe(const struct host *host, const char *subsystem, const char *devi
 	return store_bus(host, subsystem, "drivers_probe", device);
 }
 
+/*
+ * The group of a mediated device is made by its driver, and goes after the last fd when that is
+ * unbound (vfio_device_remove_group() in drivers/vfio/group.c).
+ */
+static int wait_no_group(const struct host *host, const char *subsystem, const char *device)
+{
+	for (;;) {
+		_cleanup_close_ int dir = open_device(host, subsystem, device);
+
+		if (dir < 0)
+			return dir;
+		if (faccessat(dir, "iommu_group", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return errno == ENOENT ? 0 : -errno;
+		usleep(GROUP_POLL_USEC);
+	}
+}
+
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device)
 {
 	_cleanup_free_ char *override = NULL;
-	int r = sysfs_get_override(host, subsystem, device, &override);
+	int r;
 
+	if (!bus_has_override(subsystem))
+		return wait_no_group(host, subsystem, device);
+	r = sysfs_get_override(host, subsystem, device, &override);
 	if (r < 0)
 		return r;
 	if (!streq0(override, OVERRIDE_NONE))

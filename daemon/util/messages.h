@@ -28,10 +28,15 @@
 	X(RECOVERED,      "f3086cc9c70a44e0b17efc7b9cfb7cf2", "a lease of an earlier run") \
 	X(JOURNAL_BAD,    "f6a6aadd012a4df6b507cb406edb9ac9", "a lease's file makes no sense") \
 	X(EVENTS_LOST,    "0f2a325244b84216bbccce544148f574", "uevents were lost; rescan") \
+	X(RESET,          "3b7d1c5e8f2a4b60a9c4d7e1f0526b83", "devices of a lease were reset, or not") \
 	X(CHANGED,        "7d0f5a6d5a0d4b2f8c1d3e6a94b7c215", "a lease has more or fewer devices") \
 	X(REVOKED,        "b3a1c86f2f624d5c9e07f5d8a2c4e631", "a rung of a revocation") \
 	X(FENCED,         "bd4b03e57c844665b946e0959515f85b", "what came to a leased group is shut off") \
-	X(INTERFERED,     "7f9216171f9c40a3b69a09a872e41f92", "others changed a leased device")
+	X(INTERFERED,     "7f9216171f9c40a3b69a09a872e41f92", "others changed a leased device") \
+	X(PLACES_BAD,     "ae5c4b7f2d0943c68b1f7a90d35e62c4", "guest addresses cannot be kept or read") \
+	X(DEVICE_ERROR,   "16c6fb21a7ec4606a7ed61109f34e050", "a device broke, or recovered") \
+	X(NUM_VFS,        "53d84e4c2e024a1d90995f761437ac6d", "virtual functions of a device") \
+	X(DEVICE_CLEARED, "f8785a22baef414a82a958e5e6fd1b46", "a failed device may be given again")
 /* clang-format on */
 
 #define MESSAGE_DEFINE(name, id, when) \
@@ -64,4 +69,5 @@ MESSAGES(MESSAGE_DEFINE)
 #define FIELD_SERIAL   "VFIOD_SERIAL"	/* number of the policy in force */
 #define FIELD_COUNT    "VFIOD_COUNT"	/* how many: fds handed over, rules loaded, … */
 #define FIELD_OUTCOME  "VFIOD_OUTCOME"	/* what became of a fenced device */
+#define FIELD_EVENT    "VFIOD_EVENT"	/* what the kernel said of a device that broke */
 #define FIELD_USEC     "VFIOD_USEC"	/* how long it took, in microseconds */

@@ -10,6 +10,7 @@
 #include "client/vfio-uapi.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/vfio/open.h"
+#include "policy/topology.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -211,7 +212,7 @@ static int device_group(const struct sending *s, const char *device, uint32_t *g
 
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	if (asprintf(&path, "bus/pci/devices/%s", device) < 0)
+	if (asprintf(&path, "bus/%s/devices/%s", device_bus_of_name(device), device) < 0)
 		return -ENOMEM;
 	dir = attr_open_dir(s->host->sys, path);
 	if (dir < 0)

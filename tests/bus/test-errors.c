@@ -25,6 +25,11 @@ static struct claim held; /* bob's */
 
 /* ---- prepared beforehand */
 
+static void amba(void)
+{
+	mock_device_add(bed.host, "amba", "uart.1", NULL, 50, "dmar0");
+}
+
 static void address(void)
 {
 	mock_net_configure(bed.host, "eth0", "address 192.0.2.7/24\n");
@@ -384,7 +389,7 @@ static const struct row rows[] = {
 	{ "GroupBusy", "matches no device", NULL, { .devices = { "pool:none" } } },
 	{ "GroupBusy", "group 3", .provoke = group_open },
 	{ "GroupDraining", "", bob_drains, { .devices = { NIC } } },
-	{ "GroupNotViable", PLATFORM, NULL, { .devices = { PLATFORM } } },
+	{ "GroupNotViable", "uart.1", amba, { .devices = { "uart.1" } } },
 	{ "GroupNotViable", "group 3", .provoke = attach_refused },
 	{ "GroupChanged",
 	  "8086:10d3",

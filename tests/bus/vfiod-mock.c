@@ -14,10 +14,11 @@
 int main(void)
 {
 	const char *root = getenv("VFIOD_MOCK_ROOT");
-	char journal[512], run[512], policy[512];
+	char journal[512], places[512], run[512], policy[512];
 	const char *const policy_dirs[] = { policy, NULL };
 	const struct manager_paths paths = {
 		.journal = journal,
+		.places = places,
 		.policy_dirs = policy_dirs,
 		.policy_owner = getuid(),
 	};
@@ -28,6 +29,7 @@ int main(void)
 	}
 	snprintf(run, sizeof(run), "%s/run", root);
 	snprintf(journal, sizeof(journal), "%s/run/leases", root);
+	snprintf(places, sizeof(places), "%s/guest-addresses", root);
 	snprintf(policy, sizeof(policy), "%s/policy.d", root);
 	mkdir(run, 0700);
 	umask(077);

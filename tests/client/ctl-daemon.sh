@@ -119,11 +119,11 @@ run 0 "$as_user" $vmm "$ctl" run --mode=group --device-fds 03:00.0 -- \
 out '/dev/vfio/vfio$' '/dev/vfio/3$'
 settle
 run 0 "$as_user" $vmm "$ctl" run --qemu --memlock=none 03:00.0 -- echo qemu
-out '^qemu -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+$'
+out '^qemu -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+,addr=1e.0$'
 settle
 # a rule that leaves node alone: found out by asking, and taken
 run 0 "$as_user" $node_only "$ctl" run --qemu --memlock=none 03:00.0 -- echo qemu
-out '^qemu -device vfio-pci,host=0000:03:00.0$'
+out '^qemu -device vfio-pci,host=0000:03:00.0,addr=1e.0$'
 settle
 run 3 "$as_user" $node_only "$ctl" run --qemu --memlock=none --mode=cdev 03:00.0 -- true
 err '\[NotPermitted\]'
@@ -136,6 +136,33 @@ run 5 "$as_user" $vmm "$ctl" run --expect=0f:00.0=8086:10d3 0f:00.0 -- true
 run 4 "$as_user" $vmm "$ctl" run --expect=03:00.0=8086:1234 03:00.0 -- true
 err '\[GroupChanged\]'
 run 0 "$as_user" $vmm "$ctl" run --expect=03:00.0=8086:10d3 03:00.0 -- true
+settle
+
+echo "== pools"
+run 0 "$ctl" pools
+out '^pair +- +2 +0 +0 +0$'
+run 0 "$as_user" $vmm "$ctl" explain 'pool:pair*2'
+out '^pair +0000:02:01.0 +with 1 other of its group; of 2 in the pool$' \
+    '^pair +0000:02:02.0 +no other device has to be shut off for it; of 2 in the pool'
+run 0 "$as_user" $vmm "$ctl" run 'pool:pair*2' -- bash -c '"$0" pools; echo "$@"' "$ctl" '{fd:02:01.0}' '{fd:02:02.0}'
+out '^pair +- +0 +2 +0 +0$' '^[0-9]+ [0-9]+$'
+settle
+run 4 "$as_user" $vmm "$ctl" run 'pool:pair*3' -- true
+err 'The pool "pair" has no device left' '\[GroupBusy\]'
+
+echo "== the guest's bus"
+# the same label, the same addresses, in whatever order; functions and slots that are QEMU's are seen
+run 0 "$as_user" $vmm "$ctl" run --qemu --memlock=none --name=vm7 02:01.0 02:02.0 -- echo qemu
+out 'fd=[0-9]+,addr=1e.0 .*fd=[0-9]+,addr=1d.0$'
+settle
+run 0 "$as_user" $vmm "$ctl" run --qemu --memlock=none --name=vm7 03:00.0 02:02.0 02:01.0 -- \
+    echo qemu -device edu,addr=1c
+out 'fd=[0-9]+,addr=1e.0 .*fd=[0-9]+,addr=1d.0 .*fd=[0-9]+,addr=1b.0$'
+settle
+run 4 "$as_user" $vmm "$ctl" run --qemu --memlock=none --name=vm7 02:01.0 02:02.0 -- \
+    echo qemu -device edu,addr=1d.1
+err '0000:02:02.0 cannot have the guest address 00:1d.0, which it had before: its slot is that of an emulated device' \
+    '\[AddressTaken\]'
 settle
 
 echo "== polkit: not on this bus, but its agent is started where a rule asks and somebody can answer"

@@ -454,12 +454,55 @@ static int method_get_fds(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return r;
 }
 
+/* One address, of the device that a claim here mostly has; "1e.0" is somebody else's. */
+static int method_place(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct fake_lease *l = userdata;
+	sd_bus_message *reply;
+	unsigned int slot = 0x1d;
+	int r = sd_bus_message_new_method_return(m, &reply);
+
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ss)");
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(devices); i++) {
+		char address[16];
+
+		if (!l->granted[i])
+			continue;
+		snprintf(address, sizeof(address), "00:%02x.0", slot--);
+		r = sd_bus_message_append(reply, "(ss)", devices[i].name, address);
+	}
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+static int method_reserve(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	char **addresses = NULL;
+	bool taken;
+	int r = sd_bus_message_read_strv(m, &addresses);
+
+	taken = strv_contains(addresses, "00:1e.0");
+	strv_free(addresses);
+	if (taken)
+		return sd_bus_error_set(error, E("AddressTaken"),
+					"00:1e.0 is the address of 0000:03:00.0.");
+	return r < 0 ? r : sd_bus_reply_method_return(m, "");
+}
+
 static const sd_bus_vtable lease_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("Release", "", "", method_release, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_NAMES("GetFds", "", , "h", SD_BUS_PARAM(handoff), method_get_fds,
 				 SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Restore", "", "", method_restore, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("PlaceDevices", "a{sv}", "a(ss)", method_place, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("ReserveGuestAddresses", "as", "", method_reserve,
+		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Id", "s", get_lease, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Name", "s", get_lease, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Owner", "u", get_lease, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -689,9 +732,10 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
 			path, "vm-nics", "passed", "a(sss)", 1, "0000:03:00.0", "gpus",
 			"it matches other devices");
 	return sd_bus_reply_method_return(
-		m, "a{sv}", 6, "allowed", "b", 1, "reason", "s", "allowed", "mode", "s", l.mode,
+		m, "a{sv}", 7, "allowed", "b", 1, "reason", "s", "allowed", "mode", "s", l.mode,
 		"rules", "a(os)", 1, path, "vm-nics", "plan", "a(oss)", 1, path, "grant", "e1000e",
-		"passed", "a(sss)", 1, "0000:03:00.0", "gpus", "it matches other devices");
+		"passed", "a(sss)", 1, "0000:03:00.0", "gpus", "it matches other devices", "drawn",
+		"a(sos)", 1, "nics", path, "on NUMA node 0");
 }
 
 /* --------------------------------------------------------------------------------- the manager */
@@ -728,12 +772,19 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return sd_bus_reply_method_return(m, "");
 }
 
+static int method_get_pools(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return sd_bus_reply_method_return(m, "a(sa(iuuuu))", 2, "nics", 2, -1, 1, 0, 0, 2, 0, 3, 1,
+					  1, 0, "empty", 0);
+}
+
 static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("Acquire", "asa{sv}", "oh", method_acquire, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Explain", "asa{sv}", "a{sv}", method_explain, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("FindDevice", "s", "o", method_find_device, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("FindLease", "s", "o", method_find_lease, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("GetPools", "", "a(sa(iuuuu))", method_get_pools, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("Reload", "", "", method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Version", "s", get_manager, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Features", "as", get_features, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -96,14 +96,65 @@ START_TEST(test_qemu_cdev)
 	_cleanup_strv_ char **devices = words("0000:03:00.0 0000:03:00.1");
 	_cleanup_strv_ char **command = NULL;
 	_cleanup_free_ char *joined = NULL;
+	_cleanup_strv_ char **places = words("00:1e.0 00:1d.0");
 	const char *wrong = NULL;
 
 	ck_assert_int_eq(strv_extend(&command, "qemu"), 0);
-	ck_assert_int_eq(qemu_arguments("cdev", devices, lookup, NULL, &command, &wrong), 0);
+	ck_assert_int_eq(qemu_arguments("cdev", devices, places, lookup, NULL, &command, &wrong),
+			 0);
 	joined = strv_join(command, " ");
 	ck_assert_str_eq(joined, "qemu -object iommufd,id=vfiod,fd=5"
-				 " -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=20"
-				 " -device vfio-pci,id=vfiod1,iommufd=vfiod,fd=21");
+				 " -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=20,addr=1e.0"
+				 " -device vfio-pci,id=vfiod1,iommufd=vfiod,fd=21,addr=1d.0");
+}
+END_TEST
+
+START_TEST(test_qemu_multifunction)
+{
+	_cleanup_strv_ char **devices = words("0000:03:00.0 0000:03:00.1 0000:04:00.0");
+	_cleanup_strv_ char **places = words("00:1e.0 00:1e.1 00:1d.0");
+	_cleanup_strv_ char **command = NULL;
+	_cleanup_free_ char *joined = NULL;
+	const char *wrong = NULL;
+
+	ck_assert_int_eq(qemu_arguments("node", devices, places, lookup, NULL, &command, &wrong),
+			 0);
+	joined = strv_join(command, " ");
+	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0,addr=1e.0,multifunction=on"
+				 " -device vfio-pci,host=0000:03:00.1,addr=1e.1,multifunction=on"
+				 " -device vfio-pci,host=0000:04:00.0,addr=1d.0");
+}
+END_TEST
+
+START_TEST(test_qemu_addresses)
+{
+	static const struct {
+		const char *command, *addresses;
+	} rows[] = {
+		{ "qemu -device edu,addr=5", "00:05.0" },
+		{ "qemu -device edu,addr=05.1 --device edu,addr=0x1f.0x2", "00:05.1 00:1f.2" },
+		{ "qemu -device edu,addr=5,bus=pcie.0 -device edu,bus=pci.0,addr=6",
+		  "00:05.0 00:06.0" },
+		{ "qemu -device edu,addr=5,bus=rp1 -device edu,id=x", "" },
+		{ "qemu -device edu,id=a,,addr=5", "" },
+		{ "qemu -device edu,addr=20 -device edu,addr=5.8 -device edu,addr=x", "" },
+		{ "qemu -drive addr=5 -device", "" },
+		{ "qemu -device {\"driver\":\"edu\",\"addr\":\"7.1\"}", "00:07.1" },
+		{ "qemu -device {\"driver\":\"edu\",\"addr\":\"7\",\"bus\":\"rp1\"}", "" },
+		{ "qemu -device {\"driver\":\"edu\",\"bus\":\"pcie.0\",\"addr\":\"7\"}",
+		  "00:07.0" },
+		{ "qemu -device {nonsense", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_strv_ char **command = words(rows[i].command), **addresses = NULL;
+		_cleanup_free_ char *joined = NULL;
+
+		ck_assert_int_eq(qemu_addresses(command, &addresses), 0);
+		joined = strv_join(addresses, " ");
+		ck_assert_msg(streq(joined ? joined : "", rows[i].addresses), "%s: %s",
+			      rows[i].command, joined);
+	}
 }
 END_TEST
 
@@ -114,7 +165,7 @@ START_TEST(test_qemu_node)
 	_cleanup_free_ char *joined = NULL;
 	const char *wrong = NULL;
 
-	ck_assert_int_eq(qemu_arguments("node", devices, lookup, NULL, &command, &wrong), 0);
+	ck_assert_int_eq(qemu_arguments("node", devices, NULL, lookup, NULL, &command, &wrong), 0);
 	joined = strv_join(command, " ");
 	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0");
 }
@@ -127,11 +178,13 @@ START_TEST(test_qemu_refused)
 	_cleanup_strv_ char **command = NULL;
 	const char *wrong = NULL;
 
-	ck_assert_int_eq(qemu_arguments("cdev", platform, lookup, NULL, &command, &wrong), -EINVAL);
+	ck_assert_int_eq(qemu_arguments("cdev", platform, NULL, lookup, NULL, &command, &wrong),
+			 -EINVAL);
 	ck_assert_str_eq(wrong, "fec00000.ethernet");
-	ck_assert_int_eq(qemu_arguments("cdev", absent, lookup, NULL, &command, &wrong), -EINVAL);
+	ck_assert_int_eq(qemu_arguments("cdev", absent, NULL, lookup, NULL, &command, &wrong),
+			 -EINVAL);
 	ck_assert_str_eq(wrong, "0000:05:00.0");
-	ck_assert_int_eq(qemu_arguments("group", absent, lookup, NULL, &command, &wrong),
+	ck_assert_int_eq(qemu_arguments("group", absent, NULL, lookup, NULL, &command, &wrong),
 			 -EOPNOTSUPP);
 }
 END_TEST
@@ -291,6 +344,8 @@ int main(void)
 	tcase_add_test(tc, test_replace_command);
 	tcase_add_test(tc, test_qemu_cdev);
 	tcase_add_test(tc, test_qemu_node);
+	tcase_add_test(tc, test_qemu_multifunction);
+	tcase_add_test(tc, test_qemu_addresses);
 	tcase_add_test(tc, test_qemu_refused);
 	tcase_add_loop_test(tc, test_qemu_memory, 0, 9);
 	tcase_add_loop_test(tc, test_qemu_memory_garbled, 0, 5);

@@ -56,7 +56,7 @@ for _ in {1..100}; do
     sleep 0.1
 done
 DBUS_SYSTEM_BUS_ADDRESS=$(cat "$work/address")
-for verb in list tree leases "show 1" "explain 03:00.0" "acquire 03:00.0" "release 1" reload rescan \
+for verb in list tree pools graph leases "show 1" "explain 03:00.0" "acquire 03:00.0" "release 1" reload rescan \
     "run 03:00.0 -- true"; do
     # shellcheck disable=SC2086 # the verb's arguments
     run 6 "$ctl" $verb
@@ -162,6 +162,21 @@ json "not d['allowed'] and d['error'] == 'DeviceInUse'"
 run 0 "$ctl" list
 not_out granted
 
+run 0 "$ctl" explain 03:00.0
+out '^nics +0000:03:00.0 +on NUMA node 0$'
+run 0 "$ctl" --json=short explain --numa-node=1 03:00.0
+json "d['drawn'] == [{'pool': 'nics', 'device': '0000:03:00.0', 'why': 'on NUMA node 0'}]"
+run 2 "$ctl" explain --numa-node=-1 03:00.0
+run 2 "$ctl" explain --numa-node=x 03:00.0
+
+echo "== pools"
+run 0 "$ctl" pools
+out '^POOL +NODE +FREE +LEASED +FAILED +HELD$' '^nics +- +1 +0 +0 +2$' '^nics +0 +3 +1 +1 +0$' '^empty +- +0 +0'
+run 0 "$ctl" --json=short pools
+json "d['pools'][0]['nodes'][1] == {'node': 0, 'free': 3, 'leased': 1, 'failed': 1, 'held': 0}"
+json "d['pools'][1] == {'name': 'empty', 'nodes': []}"
+run 2 "$ctl" pools nics
+
 echo "== run"
 # shellcheck disable=SC2016 # for the inner shell
 run 0 "$ctl" run 03:00.0 --name=vm1 -- bash -c '
@@ -178,10 +193,15 @@ run 0 "$ctl" run --mode=group --device-fds 03:00.0 -- echo '{container}' '{group
 out '^[0-9]+ [0-9]+ [0-9]+$'
 settle
 run 0 "$ctl" run --qemu 03:00.0 -- echo qemu -m 1G
-out '^qemu -m 1G -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+$'
+out '^qemu -m 1G -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+,addr=1d.0$'
 settle
 run 0 "$ctl" run --qemu --mode=node 03:00.0 -- echo qemu
-out '^qemu -device vfio-pci,host=0000:03:00.0$'
+out '^qemu -device vfio-pci,host=0000:03:00.0,addr=1d.0$'
+settle
+run 4 "$ctl" run --qemu 03:00.0 -- echo qemu -device edu,addr=1e
+err '00:1e.0 is the address of 0000:03:00.0. \[AddressTaken\]'
+settle
+run 0 "$ctl" run --qemu 03:00.0 -- echo qemu -device edu,addr=1e,bus=other
 settle
 run 7 "$ctl" run 03:00.0 -- sh -c 'exit 7'
 settle

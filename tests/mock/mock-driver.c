@@ -212,13 +212,39 @@ static void set_bus_master(int root, const char *path, bool on)
 	(void)!pwrite(fd, &command, 1, 4);
 }
 
+/*
+ * The driver of a mediated device makes its group, named as for noiommu, and takes it away
+ * (vfio_noiommu_group_alloc() in drivers/vfio/group.c). Its number is that of mdev-group/DEVICE.
+ */
+static void make_mdev_group(int root, const char *path, const char *device)
+{
+	_cleanup_free_ char *number = tree_read(root, "mdev-group/%s", device), *group = NULL;
+
+	group = mock_asprintf("sys/kernel/iommu_groups/%s", number ?: "200");
+	tree_write(root, "vfio-noiommu\n", "%s/name", group);
+	tree_write(root, "blocked\n", "%s/type", group);
+	tree_write(root, "", "%s/reserved_regions", group);
+	tree_link(root, path, "%s/devices/%s", group, device);
+	tree_link(root, group, "%s/iommu_group", path);
+}
+
+static void drop_mdev_group(int root, const char *path, const char *group)
+{
+	tree_remove(root, "%s/iommu_group", path);
+	if (group)
+		tree_remove(root, "sys/kernel/iommu_groups/%s", group);
+}
+
 /* really_probe(): 0 bound, > 0 the driver refused (the core goes on), < 0 DMA is not free. */
 static int bind_driver(int root, const char *bus, const char *device, const char *path,
 		       const char *driver)
 {
-	_cleanup_free_ char *group = tree_link_name(root, "%s/iommu_group", path);
+	_cleanup_free_ char *group = NULL;
 	bool vfio = mk_driver_has(root, bus, driver, "vfio");
 
+	if (streq(bus, "mdev"))
+		make_mdev_group(root, path, device);
+	group = tree_link_name(root, "%s/iommu_group", path);
 	if (!vfio && !mk_driver_has(root, bus, driver, "managed-dma") &&
 	    group_is_owned(root, group))
 		return -EBUSY;
@@ -261,6 +287,8 @@ static bool matches(int root, const char *bus, const char *path, const char *dri
 
 	if (override && *override && !streq(override, "(null)"))
 		return streq(override, driver);
+	if (mk_driver_has(root, bus, driver, "every"))
+		return true;
 	if (!vendor || !product || !class_code)
 		return false;
 	id = mock_asprintf("id %s:%s", vendor + 2, product + 2);
@@ -330,6 +358,8 @@ int mk_unbind(int root, const char *bus, const char *driver, const char *device)
 		/* The last close clears bus mastering (vfio_pci_core_disable()). */
 		set_bus_master(root, path, false);
 		drop_group(root, group);
+		if (streq(bus, "mdev"))
+			drop_mdev_group(root, path, group);
 	} else {
 		move_children(root, path, device, false);
 	}

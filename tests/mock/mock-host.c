@@ -272,8 +272,21 @@ static void link_physfn(struct mock_host *mock, const char *path, const char *ph
 	while (tree_exists(mock->fd, "%s/virtfn%d", parent, n))
 		n++;
 	tree_link(mock->fd, path, "%s/virtfn%d", parent, n);
+	write_format(mock, parent, "sriov_numvfs", "%u\n", (unsigned int)n + 1);
+	if (tree_exists(mock->fd, "%s/sriov_totalvfs", parent))
+		return;
 	tree_write(mock->fd, "8\n", "%s/sriov_totalvfs", parent);
 	tree_write(mock->fd, "1\n", "%s/sriov_drivers_autoprobe", parent);
+}
+
+void mock_pf(struct mock_host *mock, const char *name, unsigned int total)
+{
+	_cleanup_free_ char *path = mk_device_path(mock->fd, "pci", name);
+
+	write_format(mock, path, "sriov_totalvfs", "%u\n", total);
+	tree_write(mock->fd, "0\n", "%s/sriov_numvfs", path);
+	tree_write(mock->fd, "1\n", "%s/sriov_drivers_autoprobe", path);
+	mk_event(mock->fd, "change", "pci", name, path, NULL, NULL);
 }
 
 void mock_pci_add_full(struct mock_host *mock, const char *name, const struct mock_pci *pci)
@@ -301,7 +314,8 @@ void mock_device_add(struct mock_host *mock, const char *bus, const char *name, 
 
 	tree_mkdir(mock->fd, "%s", path);
 	tree_write(mock->fd, alias, "%s/modalias", path);
-	tree_write(mock->fd, "(null)\n", "%s/driver_override", path);
+	if (!streq(bus, "mdev"))
+		tree_write(mock->fd, "(null)\n", "%s/driver_override", path);
 	add_device(mock, bus, name, path, group, iommu);
 	mk_event(mock->fd, "add", bus, name, path, NULL, NULL);
 }
@@ -339,6 +353,64 @@ void mock_device_remove(struct mock_host *mock, const char *bus, const char *nam
 	tree_remove(mock->fd, "parked/%s", name);
 	tree_remove(mock->fd, "children/%s", name);
 	mk_event(mock->fd, "remove", bus, name, path, NULL, NULL);
+}
+
+static unsigned int read_id(struct mock_host *mock, const char *path, const char *attr)
+{
+	_cleanup_free_ char *text = tree_read(mock->fd, "%s/%s", path, attr);
+
+	return text ? (unsigned int)strtoul(text, NULL, 0) : 0;
+}
+
+static void add_function(struct mock_host *mock, const char *pf, const char *path, unsigned int i)
+{
+	_cleanup_free_ char *name = mock_asprintf("%.8s10.%u", pf, i);
+	_cleanup_free_ char *group = tree_link_name(mock->fd, "%s/iommu_group", path);
+	_cleanup_free_ char *iommu = tree_link_name(mock->fd, "%s/iommu", path);
+	_cleanup_free_ char *autoprobe = tree_read(mock->fd, "%s/sriov_drivers_autoprobe", path);
+
+	mock_pci_add(mock, name, .vendor = read_id(mock, path, "vendor"),
+		     .device = read_id(mock, path, "device") + 1,
+		     .class_code = read_id(mock, path, "class"),
+		     .group = (group ? atoi(group) : 0) + 100 + (int)i, .iommu = iommu,
+		     .physfn = pf, .numa_node = -1);
+	if (autoprobe && streq(autoprobe, "1"))
+		mk_probe(mock->fd, "pci", name);
+}
+
+static void remove_functions(struct mock_host *mock, const char *path)
+{
+	for (int i = 0; i < 256; i++) {
+		_cleanup_free_ char *name = tree_link_name(mock->fd, "%s/virtfn%d", path, i);
+
+		if (name)
+			mock_device_remove(mock, "pci", name);
+	}
+}
+
+int mock_set_num_vfs(struct mock_host *mock, const char *pf, unsigned int n)
+{
+	_cleanup_free_ char *path = mk_device_path(mock->fd, "pci", pf);
+	unsigned int now = path ? read_id(mock, path, "sriov_numvfs") : 0;
+	int r = mk_fault(mock->fd, "NUMVFS", pf);
+
+	mk_log(mock->fd, "NUMVFS %s %u %d\n", pf, n, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (!path || !tree_exists(mock->fd, "%s/sriov_totalvfs", path) ||
+	    !tree_exists(mock->fd, "%s/driver", path))
+		return -ENOENT;
+	if (n > read_id(mock, path, "sriov_totalvfs"))
+		return -ERANGE;
+	if (n > 0 && now > 0)
+		return n == now ? 0 : -EBUSY;
+	remove_functions(mock, path);
+	for (unsigned int i = 0; i < n; i++)
+		add_function(mock, pf, path, i);
+	write_format(mock, path, "sriov_numvfs", "%u\n", n);
+	if (n > 0)
+		mk_event(mock->fd, "change", "pci", pf, path, NULL, NULL);
+	return 0;
 }
 
 void mock_device_regroup(struct mock_host *mock, const char *bus, const char *name, int group)

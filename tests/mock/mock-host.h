@@ -57,6 +57,14 @@ struct mock_pci {
 void mock_pci_add_full(struct mock_host *mock, const char *name, const struct mock_pci *pci);
 #define mock_pci_add(mock, name, ...) \
 	mock_pci_add_full(mock, name, &(struct mock_pci){ __VA_ARGS__ })
+/*
+ * What a write to sriov_numvfs does: functions of the PF's group + 100, + 101, …, with a driver
+ * that takes them if sriov_drivers_autoprobe says so. 0 or -errno; FAULT/NUMVFS as in
+ * mock-kernel.h.
+ */
+int mock_set_num_vfs(struct mock_host *mock, const char *pf, unsigned int n);
+/* Makes a device a PF: with the attributes of one, and no VF. */
+void mock_pf(struct mock_host *mock, const char *name, unsigned int total);
 /* A device of another bus, with group 0 for none. */
 void mock_device_add(struct mock_host *mock, const char *bus, const char *name, const char *parent,
 		     int group, const char *iommu);

@@ -115,16 +115,17 @@ static bool uevent_address(int root, struct sockaddr_un *address)
 	return faccessat(root, "uevent", F_OK, 0) == 0;
 }
 
-void mk_event(int root, const char *action, const char *subsystem, const char *name,
-	      const char *path, const char *driver, const char *devnode)
+static void send_event(int root, const char *action, const char *subsystem, const char *name,
+		       const char *path, const char *driver, const char *devnode, const char *more)
 {
 	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct timeval timeout = { .tv_sec = 2 };
 	struct sockaddr_un address;
 	char line[PATH_MAX + 512];
 	uint64_t seqnum = mk_next(root, "seqnum") + 1;
-	int n = snprintf(line, sizeof(line), "both %s %s %s /%s %s %s %llu", action, subsystem,
-			 name, path, driver ?: "-", devnode ?: "-", (unsigned long long)seqnum);
+	int n = snprintf(line, sizeof(line), "both %s %s %s /%s %s %s %llu%s", action, subsystem,
+			 name, path, driver ?: "-", devnode ?: "-", (unsigned long long)seqnum,
+			 more);
 
 	if (sock < 0)
 		err(1, "mock: socket");
@@ -134,4 +135,19 @@ void mk_event(int root, const char *action, const char *subsystem, const char *n
 			      sizeof(address));
 	snprintf(line, sizeof(line), "%llu\n", (unsigned long long)seqnum);
 	tree_write(root, line, "sys/kernel/uevent_seqnum");
+}
+
+void mk_event(int root, const char *action, const char *subsystem, const char *name,
+	      const char *path, const char *driver, const char *devnode)
+{
+	send_event(root, action, subsystem, name, path, driver, devnode, "");
+}
+
+void mk_error_event(int root, const char *device, const char *error_event, bool online)
+{
+	_cleanup_free_ char *path = mk_device_path(root, "pci", device);
+	_cleanup_free_ char *driver = tree_link_name(root, "%s/driver", path);
+	_cleanup_free_ char *more = mock_asprintf(" %s %d", error_event, online);
+
+	send_event(root, "change", "pci", device, path, driver, NULL, more);
 }

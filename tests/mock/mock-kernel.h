@@ -12,7 +12,7 @@
  *   fail/OP/DEVICE   "ERRNO [COUNT [AFTER]]": OP fails so, COUNT times (0: always), but for its
  *                    first AFTER times; "ignore": it does nothing and says 0; "kill": who
  *                    does it is killed before it does anything
- *                    OP: OVERRIDE, UNBIND, PROBE; OPEN, ATTACH, SETTLE, GRANT for others
+ *                    OP: OVERRIDE, UNBIND, PROBE, RESET; OPEN, ATTACH, SETTLE, GRANT for others
  *   slow/OP/DEVICE   milliseconds before OP
  *   held/DEVICE      an unbind from VFIO waits while this is there
  *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
@@ -61,6 +61,9 @@ int mk_open(int root, const char *name);
 /* Tells the daemon, as kernel and as udev; path below "sys". Nobody listens: that is fine. */
 void mk_event(int root, const char *action, const char *subsystem, const char *name,
 	      const char *path, const char *driver, const char *devnode);
+
+/* A `change` of a PCI device with the ERROR_EVENT: "FAILED_RECOVERY", … */
+void mk_error_event(int root, const char *device, const char *error_event, bool online);
 
 void mk_log(int root, const char *format, ...) _printf_(2, 3);
 uint64_t mk_next(int root, const char *counter);

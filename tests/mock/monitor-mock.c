@@ -4,7 +4,7 @@
  * In place of daemon/sysfs/monitor.c: events are lines on a datagram socket in the root of the
  * mocked host (VFIOD_MOCK_ROOT/uevent):
  *
- *   SOURCE ACTION SUBSYSTEM NAME SYSPATH DRIVER DEVNODE SEQNUM
+ *   SOURCE ACTION SUBSYSTEM NAME SYSPATH DRIVER DEVNODE SEQNUM [ERROR_EVENT DEVICE_ONLINE]
  *
  * SOURCE is kernel, udev, or both (first the one, then the other); "-" is none. "lost" alone, or
  * with a source before it, is an ENOBUFS.
@@ -20,7 +20,7 @@
 #include <time.h>
 
 #define EVENTS_PER_TURN 64
-#define WORDS		8
+#define WORDS		10
 
 struct monitor {
 	const struct monitor_ops *ops;
@@ -63,6 +63,8 @@ static void deliver(struct monitor *monitor, char *line)
 		.driver = word(words, n, 5),
 		.devnode = word(words, n, 6),
 		.seqnum = n > 7 ? strtoull(words[7], NULL, 10) : 0,
+		.error_event = word(words, n, 8),
+		.online = streq0(word(words, n, 9), "1"),
 		.usec = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000,
 	};
 	if (!streq(words[0], "udev"))

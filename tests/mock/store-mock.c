@@ -8,6 +8,7 @@
 #include "daemon/sysfs/store.h"
 
 #include "daemon/sysfs/attr.h"
+#include "tests/mock/mock-host.h"
 #include "tests/mock/mock-kernel.h"
 #include "tests/mock/tree.h"
 
@@ -39,13 +40,29 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 		return -EINVAL;
 	if (streq(attr, "driver_override"))
 		return mk_override(root, subsystem, device, text);
+	if (streq(attr, "sriov_numvfs")) {
+		struct mock_host mock = { .fd = root };
+
+		return mock_set_num_vfs(&mock, device, (unsigned int)atoi(text));
+	}
 	/* Any other attribute just has the value afterwards. */
 	path = mk_device_path(root, subsystem, device);
 	if (!path || !tree_exists(root, "%s/%s", path, attr))
 		return -ENOENT;
 	mk_log(root, "STORE %s/%s %s\n", device, attr, text);
+	if (streq(attr, "reset") || streq(attr, "reset_subordinate")) {
+		int r = mk_fault(root, "RESET", device);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
 	tree_write(root, value, "%s/%s", path, attr);
 	return 0;
+}
+
+int store_bus_reset(const struct host *host, const char *bridge)
+{
+	return store_device(host, "pci", bridge, "reset_subordinate", "1\n");
 }
 
 int store_driver(const struct host *host, const char *subsystem, const char *driver,

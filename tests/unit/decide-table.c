@@ -25,7 +25,7 @@ const struct world_device lab[] = {
 	{ "0000:04:00.2", 8, "vfio-pci", "vfio-pci", NIC },
 	{ "0000:05:00.0", 9, "e1000e", "vfio-pci", NIC, NULL, false, NULL, NULL, NULL,
 	  GROUP_NOIOMMU },
-	{ "serial8250", 10, "serial8250", NULL, NULL, NULL, false, NULL, NULL, "platform" },
+	{ "serial8250", 10, "serial8250", NULL, NULL, NULL, false, NULL, NULL, "amba" },
 	{ "0000:06:00.0", ID_UNKNOWN, "e1000e", "vfio-pci", NIC },
 	{ "0000:07:00.0", 11, "odd", NULL, "aaaa:0001:ff0000" },
 	{ "0000:08:00.0", 12, "e1000e", "vfio-pci", NIC, "network eth7 has the address 10.0.0.2" },
@@ -37,10 +37,21 @@ const struct world_device lab[] = {
 	{ "0000:0b:00.0", 15, "e1000e", "vfio-pci", NIC },
 	{ "0000:0b:00.1", 15, NULL, "vfio-pci", "10de:1111:030000", "console it is the console" },
 	{ "0000:0c:00.0", 16, "e1000e", "vfio-pci", NIC },
-	{ "sensor.1", 16, NULL, NULL, NULL, NULL, false, NULL, NULL, "platform" },
+	{ "sensor.1", 16, NULL, NULL, NULL, NULL, false, NULL, NULL, "amba" },
 	{ "0000:0d:00.0", 17, "vfio-pci", "vfio-pci", NIC, "network stale", false, NULL, NULL },
 	{ "0000:0e:00.0", 18, "vfio-pci", "vfio-pci", NIC, NULL, false, NULL, "0000:0e:10.0" },
 	{ "0000:10:00.0", 19, "xhci_hcd", "vfio-pci", "1b36:000d:0c0330" },
+	{ "0000:30:00.0", 60, "odd", "vfio-pci", "aaaa:0002:ff0000", .failed = true },
+	{ "0000:30:00.1", 60, "odd", "vfio-pci", "aaaa:0002:ff0000" },
+	/* A pair in a group, and three that are alone, on three nodes and on none. */
+	{ "0000:20:00.0", 40, "nvme", "vfio-pci", "144d:a808:010802", .node = 1 },
+	{ "0000:20:00.1", 40, "nvme", "vfio-pci", "144d:a808:010802", .node = 1 },
+	{ "0000:21:00.0", 41, "nvme", "vfio-pci", "144d:a808:010802", .node = 2,
+	  .serial = "00-11-22-33-44-55-66-77" },
+	{ "0000:22:00.0", 42, "nvme", "vfio-pci", "144d:a808:010802", .node = 3, .serial = "" },
+	{ "0000:23:00.0", 43, "nvme", "vfio-pci", "144d:a808:010802" },
+	{ "0000:24:00.0", 44, NULL, "vfio-pci", "144d:a808:010802", .node = 2 },
+	{ "0000:24:00.1", 44, NULL, "vfio-pci", "144d:a808:010802", .node = 2 },
 };
 
 #define EVERYTHING                                                                \
@@ -58,6 +69,10 @@ const char open_policy[] =
 	"\"late\":{\"devices\":[{\"address\":\"0000:04:00.?\"},"
 	"{\"address\":\"0000:0[9d]:00.0\"}]},"
 	"\"first\":{\"devices\":[{\"address\":\"0000:01:01.0\"}]},"
+	"\"ssds\":{\"devices\":[{\"address\":\"0000:2[0-3]:*\"}]},"
+	"\"wide\":{\"devices\":[{\"address\":\"0000:24:00.0\"},"
+	"{\"address\":\"0000:22:00.0\"}]},"
+	"\"two\":{\"devices\":[{\"address\":\"0000:2[01]:*\"}]},"
 	"\"none\":{\"devices\":[{\"vendor\":\"ffff\"}]}},"
 	"\"rules\":[{\"id\":\"all\",\"subjects\":[{\"users\":[\"*\"]}]," EVERYTHING "}]}";
 
@@ -95,6 +110,24 @@ const char node_policy[] =
 
 const char vfs_policy[] = "{\"version\":1,\"rules\":[{\"id\":\"all\",\"subjects\":"
 			  "[{\"users\":[\"*\"]}]," EVERYTHING ",\"waive\":[\"vfs\"]}]}";
+
+#define SERIAL "00-11-22-33-44-55-66-77"
+/* What is at an address must be what it was; in a pool, in a rule, and in one of two objects. */
+const char pin_policy[] =
+	"{\"version\":1,\"pools\":{"
+	"\"good\":{\"devices\":[{\"address\":\"0000:2[0-3]:*\","
+	"\"pin\":{\"serial\":\"" SERIAL "\"}}]},"
+	"\"bad\":{\"devices\":[{\"address\":\"0000:23:*\",\"pin\":{\"vendor\":\"8086\"}}]}},"
+	"\"rules\":[{\"id\":\"nic\",\"subjects\":[{\"users\":[\"*\"]}],"
+	"\"devices\":[{\"address\":\"0000:00:02.0\",\"pin\":{\"vendor\":\"8086\","
+	"\"product\":\"1572\"}}],\"allow\":[\"acquire\"],"
+	"\"consent\":{\"drivers\":[\"*\"]}},"
+	"{\"id\":\"pooled\",\"subjects\":[{\"users\":[\"*\"]}],"
+	"\"devices\":[{\"pool\":\"bad\"},{\"address\":\"0000:21:*\","
+	"\"pin\":{\"vendor\":\"8086\"}},{\"address\":\"0000:21:*\","
+	"\"pin\":{\"serial\":\"" SERIAL "\"}}],\"allow\":[\"acquire\"],"
+	"\"consent\":{\"drivers\":[\"*\"]}},"
+	"{\"id\":\"rest\",\"subjects\":[{\"users\":[\"*\"]}]," EVERYTHING "}]}";
 
 #define LEASED_02                                                 \
 	{                                                         \
@@ -174,12 +207,12 @@ const struct row rows[] = {
 	  .devices = "0000:05:00.0",
 	  .reason = REASON_NOT_ISOLATED,
 	  .says = "noiommu" },
-	{ .what = "not PCI",
+	{ .what = "of another bus",
 	  .policy = open_policy,
 	  .devices = "serial8250",
 	  .reason = REASON_UNSUPPORTED_BUS,
-	  .says = "platform" },
-	{ .what = "a sibling that is not PCI",
+	  .says = "amba" },
+	{ .what = "a sibling of another bus",
 	  .policy = open_policy,
 	  .devices = "0000:0c:00.0",
 	  .reason = REASON_UNSUPPORTED_BUS,
@@ -690,6 +723,32 @@ const struct row rows[] = {
 	  .devices = "0000:03:10.0",
 	  .leases = { { "a1", ALICE, NULL, LEASE_LEASED, 5, "0000:03:00.0/granted/all/igb" } },
 	  .plan = "0000:03:10.0 grant vfio-pci" },
+	{ .what = "a VF of one's own PF, which goes home",
+	  .policy = open_policy,
+	  .devices = "0000:03:10.0",
+	  .leases = { { "a1", ALICE, NULL, LEASE_DRAINING, 5, "0000:03:00.0/granted/all/igb" } },
+	  .reason = REASON_PF_VF,
+	  .says = "physical function 0000:03:00.0" },
+	{ .what = "one that broke",
+	  .policy = open_policy,
+	  .devices = "0000:30:00.0 0000:30:00.1",
+	  .reason = REASON_DEVICE_FAILED,
+	  .says = "vfiodctl clear" },
+	{ .what = "root is told so too",
+	  .policy = open_policy,
+	  .devices = "0000:30:00.0 0000:30:00.1",
+	  .root = true,
+	  .reason = REASON_DEVICE_FAILED },
+	{ .what = "one that broke, and no rule: no news for the curious",
+	  .policy = careful_policy,
+	  .devices = "0000:30:00.0 0000:30:00.1",
+	  .uid = CAROL,
+	  .reason = REASON_NO_RULE },
+	{ .what = "one that broke may be kept shut",
+	  .policy = open_policy,
+	  .devices = "0000:30:00.1",
+	  .withhold = "0000:30:00.0",
+	  .plan = "0000:30:00.0 park-vfio vfio-pci,0000:30:00.1 grant vfio-pci" },
 	{ .what = "the PF of another's VF",
 	  .policy = vfs_policy,
 	  .devices = "0000:03:00.0",
@@ -906,6 +965,126 @@ const struct row rows[] = {
 	  MODE(MODE_GROUP),
 	  .reason = REASON_POOL_EMPTY,
 	  .says = "mode" },
+	{ .what = "one that is alone before one of a pair",
+	  .policy = open_policy,
+	  .devices = "pool:ssds",
+	  .plan = "0000:21:00.0 grant vfio-pci",
+	  .why = "no other device has to be shut off for it; of 5 in the pool" },
+	{ .what = "one that is alone before one with a driverless sibling",
+	  .policy = open_policy,
+	  .devices = "pool:wide",
+	  .plan = "0000:22:00.0 grant vfio-pci" },
+	{ .what = "one with a driverless sibling, if nothing else is left",
+	  .policy = open_policy,
+	  .devices = "pool:wide*2",
+	  .plan = "0000:22:00.0 grant vfio-pci,0000:24:00.0 grant vfio-pci,"
+		  "0000:24:00.1 park-vfio vfio-pci" },
+	{ .what = "three at once",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*3",
+	  .plan = "0000:21:00.0 grant vfio-pci,0000:22:00.0 grant vfio-pci,"
+		  "0000:23:00.0 grant vfio-pci" },
+	{ .what = "all, the pair with them",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*5",
+	  .plan = "0000:20:00.0 grant vfio-pci,0000:20:00.1 grant vfio-pci,"
+		  "0000:21:00.0 grant vfio-pci,0000:22:00.0 grant vfio-pci,"
+		  "0000:23:00.0 grant vfio-pci" },
+	{ .what = "four: what was drawn first is given up for the pair",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*4",
+	  .plan = "0000:20:00.0 grant vfio-pci,0000:20:00.1 grant vfio-pci,"
+		  "0000:21:00.0 grant vfio-pci,0000:22:00.0 grant vfio-pci" },
+	{ .what = "two of a pair and one: the one is given up",
+	  .policy = open_policy,
+	  .devices = "pool:two*2",
+	  .plan = "0000:20:00.0 grant vfio-pci,0000:20:00.1 grant vfio-pci" },
+	{ .what = "one too many",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*6",
+	  .reason = REASON_POOL_EMPTY,
+	  .says = "The pool \"ssds\"" },
+	{ .what = "more than a request may have",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*65",
+	  .reason = REASON_TOO_MANY_DEVICES },
+	{ .what = "far more",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*99999999999999999999",
+	  .reason = REASON_TOO_MANY_DEVICES },
+	{ .what = "none of a pool",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*0",
+	  .reason = REASON_NO_SUCH_POOL },
+	{ .what = "a number that is none",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*3x",
+	  .reason = REASON_NO_SUCH_POOL },
+	{ .what = "several of no such pool",
+	  .policy = open_policy,
+	  .devices = "pool:x*3",
+	  .reason = REASON_NO_SUCH_POOL },
+	{ .what = "on the node that was asked for",
+	  .policy = open_policy,
+	  .devices = "pool:ssds",
+	  .node = 3,
+	  .plan = "0000:22:00.0 grant vfio-pci",
+	  .why = "on NUMA node 2, as asked for" },
+	{ .what = "on the node that was asked for, though it is one of a pair",
+	  .policy = open_policy,
+	  .devices = "pool:ssds",
+	  .withhold = "0000:20:00.1",
+	  .node = 1,
+	  .plan = "0000:20:00.0 grant vfio-pci,0000:20:00.1 park-vfio vfio-pci" },
+	{ .what = "on the nearest, where the pair cannot be had",
+	  .policy = open_policy,
+	  .devices = "pool:ssds",
+	  .node = 1,
+	  .plan = "0000:22:00.0 grant vfio-pci",
+	  .why = "on NUMA node 2, the nearest to node 0 that could be had; "
+		 "no other device has to be shut off for it; of 5 in the pool, before it in the "
+		 "order: 2 consent-name" },
+	{ .what = "where no distance is known, by name",
+	  .policy = open_policy,
+	  .devices = "pool:ssds",
+	  .node = 1 + 77,
+	  .plan = "0000:21:00.0 grant vfio-pci" },
+	{ .what = "what is on no node comes last",
+	  .policy = open_policy,
+	  .devices = "pool:ssds*3",
+	  .node = 3,
+	  .plan = "0000:21:00.0 grant vfio-pci,0000:22:00.0 grant vfio-pci,"
+		  "0000:23:00.0 grant vfio-pci" },
+
+	/* Pins. */
+	{ .what = "another device than the rule has pinned",
+	  .policy = pin_policy,
+	  .devices = "0000:00:02.0",
+	  .reason = REASON_PIN,
+	  .says = "rule \"nic\"",
+	  .says2 = "product 10d3, not 1572" },
+	{ .what = "another device than the rule's pool has pinned",
+	  .policy = pin_policy,
+	  .devices = "0000:23:00.0",
+	  .reason = REASON_PIN,
+	  .says = "vendor 144d, not 8086" },
+	{ .what = "one of two pins holds",
+	  .policy = pin_policy,
+	  .devices = "0000:21:00.0",
+	  .plan = "0000:21:00.0 grant vfio-pci" },
+	{ .what = "a pool gives what it has pinned",
+	  .policy = pin_policy,
+	  .devices = "pool:good",
+	  .plan = "0000:21:00.0 grant vfio-pci" },
+	{ .what = "and nothing else",
+	  .policy = pin_policy,
+	  .devices = "pool:good*2",
+	  .reason = REASON_POOL_EMPTY,
+	  .says = "4 pin" },
+	{ .what = "what is named: the pool's pin is nothing to it",
+	  .policy = pin_policy,
+	  .devices = "0000:22:00.0",
+	  .plan = "0000:22:00.0 grant vfio-pci" },
 	{ .what = "what is named is refused: no pool is tried",
 	  .policy = open_policy,
 	  .devices = "pool:nics 0000:00:03.0",

@@ -34,6 +34,8 @@ struct row {
 	bool persist;
 	uint64_t memlock;
 	const char *expect; /* "device vendor:product" */
+	int node;	    /* 1 + the NUMA node asked for; 0: none is */
+	const char *why;    /* in why the first device was drawn */
 	int park_vfio;	    /* 1 + number of a rule that the parser would not let say so */
 
 	enum reason reason;
@@ -49,4 +51,4 @@ extern const struct row rows[];
 extern const size_t n_rows;
 
 /* Everybody everything; some some; some in one mode only; everybody everything, PFs too. */
-extern const char open_policy[], careful_policy[], node_policy[], vfs_policy[];
+extern const char open_policy[], careful_policy[], node_policy[], vfs_policy[], pin_policy[];

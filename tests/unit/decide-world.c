@@ -46,6 +46,8 @@ void world_add_device(struct world *world, const struct world_device *w)
 	ck_assert_ptr_nonnull(device);
 	device->group_id = w->group;
 	device->bridge = w->bridge;
+	device->numa_node = w->node - 1;
+	set(&device->serial, w->serial);
 	if (w->ids)
 		ck_assert_int_eq(sscanf(w->ids, "%x:%x:%x", &device->vendor, &device->product,
 					&device->class_code),
@@ -57,6 +59,7 @@ void world_add_device(struct world *world, const struct world_device *w)
 		ck_assert_int_eq(strv_extend(&device->virtual_functions, w->vf), 0);
 	if (w->use)
 		add_use(device, w->use);
+	device->health = w->failed ? HEALTH_FAILED : HEALTH_OK;
 	ck_assert_int_ge(topology_put_device(&world->topology, device), 0);
 	if (w->group != ID_UNKNOWN)
 		ck_assert_int_ge(
@@ -118,6 +121,18 @@ void world_set_policy(struct world *world, const char *json)
 	file.size = strlen(json);
 	r = policy_parse(&file, 1, &world->policy, &error);
 	ck_assert_msg(r == 0, "%s", error.message);
+}
+
+size_t world_count(char *const *devices)
+{
+	size_t n = 0;
+
+	STRV_FOREACH (name, devices) {
+		const char *star = strrchr(*name, '*');
+
+		n += strncmp(*name, "pool:", 5) == 0 && star ? (size_t)atoi(star + 1) : 1;
+	}
+	return n;
 }
 
 struct decision *world_decide(const struct world *world, const struct request *request)
@@ -207,6 +222,8 @@ static void check_named(const struct world *world, const struct request *request
 
 	ck_assert_ptr_nonnull(rule);
 	ck_assert(!rule->deny);
+	ck_assert_ptr_null(rule_broken_pin(world->policy, rule, device,
+					   ledger_host_driver(&world->ledger, device)));
 	ck_assert_str_eq(rule->id, verdict->rule);
 	ck_assert(rule->verbs & 1U << (verdict->withhold ? VERB_WITHHOLD : VERB_ACQUIRE));
 	ck_assert(!request->persist || rule->verbs & 1U << VERB_PERSIST);
@@ -314,7 +331,7 @@ static void check_allowed(const struct world *world, const struct request *reque
 		withheld += verdict->withhold;
 	}
 	/* As many as were asked for, pools included, and all that were named by name. */
-	ck_assert_uint_eq(granted, strv_length(request->devices));
+	ck_assert_uint_eq(granted, world_count(request->devices));
 	ck_assert_uint_eq(withheld, strv_length(request->withhold));
 	STRV_FOREACH (name, request->devices)
 		if (strncmp(*name, "pool:", 5) != 0)

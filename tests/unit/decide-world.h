@@ -20,6 +20,9 @@ struct world_device {
 	const char *vf;	       /* of a PF, one of them */
 	const char *subsystem; /* NULL: pci */
 	enum group_kind kind;
+	int node;	    /* 1 + its NUMA node; 0: not known */
+	const char *serial; /* NULL: not known */
+	bool failed;	    /* it broke, and nobody cleared that */
 };
 
 struct world_lease {
@@ -47,6 +50,8 @@ void world_add_lease(struct world *world, const struct world_lease *lease);
 /* NULL: no policy is in force. */
 void world_set_policy(struct world *world, const char *json);
 
+/* "pool:a*3" is three. */
+size_t world_count(char *const *devices);
 struct decision *world_decide(const struct world *world, const struct request *request);
 
 /*

@@ -52,6 +52,7 @@ static void random_device(int i)
 	device.ids = ARRAY_PICK(ids);
 	device.use = dice(8) ? NULL : ARRAY_PICK(uses);
 	device.bridge = dice(10) == 0;
+	device.node = (int)dice(4);
 	device.subsystem = dice(25) ? "pci" : "platform";
 	if (dice(10) == 0 && !streq(pf, name))
 		device.pf = pf;
@@ -192,7 +193,8 @@ static void random_names(struct random_request *r, char **list, size_t first, si
 		char *name = r->names[first + i];
 
 		if (pools && dice(4) == 0)
-			snprintf(name, 32, "pool:%c", "ab"[dice(2)]);
+			snprintf(name, 32, dice(5) ? "pool:%c" : "pool:%c*%u", "ab"[dice(2)],
+				 1 + dice(3));
 		else
 			snprintf(name, 32, PREFIX "%02x.0", dice(DEVICES + (dice(8) == 0)));
 		list[i] = name;
@@ -243,6 +245,8 @@ static void random_request(struct random_request *r)
 		.persist = dice(6) == 0,
 		.memlock = dice(6) ? 0 : 1024,
 	};
+	r->request.has_numa_node = dice(3) == 0;
+	r->request.numa_node = (int)dice(4);
 	r->request.owner = dice(10) ? r->request.subject.uid : 1001;
 }
 
@@ -271,6 +275,46 @@ static void check_order_is_nothing(const struct request *request, const struct d
 	ck_assert(decision_equal(decision, other));
 }
 
+/* A pool that is the only thing asked for, and how many of it; NULL: it is not. */
+static const struct pool *only_pool(const struct request *request, size_t *count)
+{
+	char name[2] = {};
+
+	*count = world_count(request->devices);
+	if (strv_length(request->devices) != 1 || !has_pool(request))
+		return NULL;
+	name[0] = request->devices[0][5];
+	return policy_pool(world.policy, name);
+}
+
+/*
+ * The order, said once more in another way: the distance that was asked for (of a host that tells
+ * none: the node itself, another, not known), then the others of the group that would have to go.
+ */
+static unsigned int rank_of(const struct request *request, const struct device *device)
+{
+	unsigned int far = 0, others = 0;
+
+	if (request->has_numa_node)
+		far = device->numa_node == request->numa_node ? 0 : device->numa_node < 0 ? 2 : 1;
+	for (size_t i = 0; device->group && i < device->group->n_devices; i++) {
+		const struct device *other = device->group->devices[i];
+
+		others += other != device && !strv_contains(request->withhold, other->name) &&
+			  !(other->driver && streq(other->driver, "pcieport"));
+	}
+	return far * 1000 + others;
+}
+
+static const struct request *sorted_for;
+static int device_compare(const void *a, const void *b)
+{
+	const struct device *const *x = a, *const *y = b;
+	unsigned int p = rank_of(sorted_for, *x), q = rank_of(sorted_for, *y);
+
+	return p != q ? (p < q ? -1 : 1) : strcmp((*x)->name, (*y)->name);
+}
+
 /*
  * A pool that is the only thing asked for gives the first of its devices that could have been
  * had by its name, and is empty only if none could.
@@ -278,16 +322,17 @@ static void check_order_is_nothing(const struct request *request, const struct d
 static void check_pool(const struct request *request, const struct decision *decision)
 {
 	_cleanup_free_ struct device **devices = NULL;
-	const char *pool_name = request->devices[0] + 5;
-	const struct pool *pool = policy_pool(world.policy, pool_name);
 	char *one[2] = {};
 	struct request by_name = *request;
-	size_t n;
+	size_t n, count;
+	const struct pool *pool = only_pool(request, &count);
 
-	if (strv_length(request->devices) != 1 || !has_pool(request))
+	if (!pool || count != 1)
 		return;
 	by_name.devices = one;
 	devices = topology_devices_sorted(&world.topology, &n);
+	sorted_for = request;
+	qsort(devices, n, sizeof(*devices), device_compare);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(decision_freep) struct decision *named = NULL;
 
@@ -302,6 +347,45 @@ static void check_pool(const struct request *request, const struct decision *dec
 		return;
 	}
 	ck_assert(!decision->allowed);
+}
+
+/* Whether any choice of `left` more devices of the pool, from the i-th on, could be had by name. */
+static bool could_be_had(const struct request *request, const struct pool *pool,
+			 struct device **devices, size_t n, size_t i, char **names, size_t left)
+{
+	struct request by_name = *request;
+	_cleanup_(decision_freep) struct decision *named = NULL;
+
+	if (left == 0) {
+		by_name.devices = names;
+		named = world_decide(&world, &by_name);
+		return named->allowed;
+	}
+	for (; i < n; i++) {
+		if (!pool_matches_device(world.policy, pool, devices[i],
+					 ledger_host_driver(&world.ledger, devices[i])))
+			continue;
+		names[strv_length(names)] = devices[i]->name;
+		if (could_be_had(request, pool, devices, n, i + 1, names, left - 1))
+			return true;
+		names[strv_length(names) - 1] = NULL;
+	}
+	return false;
+}
+
+/* A pool is only empty for several if there is no choice of so many that could be had by name. */
+static void check_pool_is_empty(const struct request *request, const struct decision *decision)
+{
+	_cleanup_free_ struct device **devices = NULL;
+	char *names[8] = {};
+	size_t n, count;
+	const struct pool *pool = only_pool(request, &count);
+
+	if (!pool || decision->reason != REASON_POOL_EMPTY || count < 2)
+		return;
+	devices = topology_devices_sorted(&world.topology, &n);
+	ck_assert_msg(!could_be_had(request, pool, devices, n, 0, names, count), "%s has %s",
+		      request->devices[0], names[0]);
 }
 
 /* Nothing is allowed without a policy, and whatever is allowed has a rule that allows it. */
@@ -358,6 +442,7 @@ START_TEST(test_random)
 			world_check_promises(&world, &r.request, decision);
 			check_order_is_nothing(&r.request, decision);
 			check_pool(&r.request, decision);
+			check_pool_is_empty(&r.request, decision);
 			check_default_deny(&r.request);
 			seen[decision->reason]++;
 			allowed += decision->allowed;

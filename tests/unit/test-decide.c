@@ -13,11 +13,23 @@
 
 static struct world world;
 
+/* Node 2 is nearer to node 0 than node 1 is. */
+static void set_distances(void)
+{
+	static const unsigned char table[] = { 10, 32, 16, 32, 10, 16, 16, 16, 10 };
+	unsigned char *copy = malloc(sizeof(table));
+
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, table, sizeof(table));
+	topology_take_numa(&world.topology, copy, 3);
+}
+
 static void setup(void)
 {
 	world_init(&world);
 	for (size_t i = 0; i < n_lab; i++)
 		world_add_device(&world, &lab[i]);
+	set_distances();
 }
 
 static void teardown(void)
@@ -78,6 +90,10 @@ static void check_row(const struct row *row, const struct request *request)
 		      decision->message);
 	ck_assert_msg(!row->says2 || strstr(decision->message, row->says2), "%s: %s", row->what,
 		      decision->message);
+	if (row->why)
+		ck_assert_msg(decision->n_drawn > 0 && strstr(decision->drawn[0].why, row->why),
+			      "%s: %s", row->what,
+			      decision->n_drawn > 0 ? decision->drawn[0].why : "nothing was drawn");
 	ck_assert(decision_equal(decision, again));
 	ck_assert_str_eq(decision->message, again->message);
 }
@@ -104,6 +120,8 @@ START_TEST(test_row)
 		.name = row->name,
 		.persist = row->persist,
 		.memlock = row->memlock,
+		.has_numa_node = row->node > 0,
+		.numa_node = row->node - 1,
 	};
 	struct expect expect;
 	char expected[64];
@@ -405,10 +423,10 @@ START_TEST(test_blockers)
 	check_blockers(4, "");
 	check_blockers(5, "0000:03:00.0: it has virtual functions enabled");
 	check_blockers(9, "0000:05:00.0: the group is a noiommu group, which isolates nothing");
-	check_blockers(10, "serial8250: only PCI devices can be leased");
+	check_blockers(10, "serial8250: devices of its bus cannot be leased");
 	check_blockers(11, "0000:07:00.0: this kernel has no VFIO driver for it");
 	check_blockers(15, "0000:0b:00.1: it is the host's console");
-	check_blockers(16, "sensor.1: only PCI devices can be leased");
+	check_blockers(16, "sensor.1: devices of its bus cannot be leased");
 	check_blockers(17, "");
 	check_blockers(20, "0000:0f:00.0: it is a bridge, which VFIO does not take");
 }
@@ -418,7 +436,7 @@ END_TEST
 START_TEST(test_crossed)
 {
 	static const char *const policies[] = { NULL, open_policy, careful_policy, node_policy,
-						vfs_policy };
+						vfs_policy, pin_policy };
 	static const char *const kernels[] = { NULL, "group", "iommufd cdev", "" };
 	static const uid_t uids[] = { 0, ALICE, BOB, CAROL };
 	size_t allowed = 0, refused = 0;

@@ -223,7 +223,7 @@ START_TEST(other_buses)
 	ck_assert_int_eq(scan_all(&scanner), 0);
 	ck_assert_str_eq(device("fff51000.ethernet")->subsystem, "platform");
 	ck_assert_uint_eq(device("fff51000.ethernet")->vendor, ID_UNKNOWN);
-	ck_assert_ptr_null(device("fff51000.ethernet")->vfio_driver);
+	ck_assert_str_eq(device("fff51000.ethernet")->vfio_driver, "vfio-platform");
 	ck_assert_ptr_null(topology_device(&topology, "lonely"));
 	ck_assert_int_eq(topology_group(&topology, 12)->kind, GROUP_EMULATED);
 	ck_assert_int_eq(topology_group(&topology, 13)->kind, GROUP_NOIOMMU);

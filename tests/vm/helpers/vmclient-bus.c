@@ -25,6 +25,25 @@
 
 static sd_bus *bus;
 
+/* Signals of leases that were addressed to this connection, in words. */
+#define SIGNALS_MAX 64
+static char *signals[SIGNALS_MAX];
+static size_t n_signals;
+
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *device, *event;
+
+	(void)userdata;
+	(void)error;
+	if (!sd_bus_message_is_signal(m, LEASE, "DeviceError") || n_signals == SIGNALS_MAX)
+		return 0;
+	if (sd_bus_message_read(m, "os", &device, &event) >= 0 &&
+	    asprintf(&signals[n_signals], "%s %s", event, device) >= 0)
+		n_signals++;
+	return 0;
+}
+
 static int connected(void)
 {
 	int r;
@@ -37,6 +56,7 @@ static int connected(void)
 		return 0;
 	}
 	sd_bus_set_method_call_timeout(bus, CALL_USEC);
+	sd_bus_add_filter(bus, NULL, on_message, NULL);
 	return 1;
 }
 
@@ -212,7 +232,16 @@ static void explain(char **w, size_t n)
 	sd_bus_message_unref(reply);
 }
 
-/* call PATH INTERFACE MEMBER [SIGNATURE WORD…], for signatures of s, u, b and t */
+/* Words with commas between them, as "as" */
+static void append_list(sd_bus_message *m, char *list)
+{
+	sd_bus_message_open_container(m, 'a', "s");
+	for (char *save, *s = strtok_r(list, ",", &save); s; s = strtok_r(NULL, ",", &save))
+		sd_bus_message_append(m, "s", s);
+	sd_bus_message_close_container(m);
+}
+
+/* call PATH INTERFACE MEMBER [SIGNATURE WORD…], for signatures of s, u, b, t, and A: a list */
 static void call_any(char **w, size_t n)
 {
 	sd_bus_message *m = method(w[1], w[2], w[3]), *reply;
@@ -228,6 +257,8 @@ static void call_any(char **w, size_t n)
 			sd_bus_message_append(m, "t", strtoull(w[i], NULL, 0));
 		else if (type == 'b')
 			sd_bus_message_append(m, "b", atoi(w[i]));
+		else if (type == 'A')
+			append_list(m, w[i]);
 	}
 	reply = call(m);
 	if (!reply)
@@ -358,6 +389,24 @@ static void acquire_unread(char **w, size_t n)
 	answer_ok("sent %llu", (unsigned long long)cookie);
 }
 
+/* signals: what has come since the last time, a line each, after everything that was sent before. */
+static void print_signals(void)
+{
+	sd_bus_message *reply = call(method(ROOT, "org.freedesktop.DBus.Peer", "Ping"));
+
+	if (!reply)
+		return;
+	sd_bus_message_unref(reply);
+	while (sd_bus_process(bus, NULL) > 0)
+		;
+	for (size_t i = 0; i < n_signals; i++) {
+		printf("%s\n", signals[i]);
+		free(signals[i]);
+	}
+	n_signals = 0;
+	answer_ok("signals");
+}
+
 static void disconnect(void)
 {
 	bus = sd_bus_flush_close_unref(bus);
@@ -378,6 +427,7 @@ int command_bus(char **w, size_t n)
 					    "call",
 					    "flood",
 					    "push",
+					    "signals",
 					    "disconnect" };
 	const char *unique;
 	size_t i;
@@ -410,6 +460,8 @@ int command_bus(char **w, size_t n)
 		call_any(w, n);
 	else if (!strcmp(w[0], "flood") && n == 5)
 		flood(w);
+	else if (!strcmp(w[0], "signals"))
+		print_signals();
 	else if (!strcmp(w[0], "push"))
 		push();
 	else if (!strcmp(w[0], "disconnect"))

@@ -29,6 +29,58 @@ static void ids(int fd)
 		answer_ok("%04x:%04x", id[0], id[1]);
 }
 
+/* A register in the first BAR: its value, or (words of four) its new value. */
+static void bar0(int fd, const char *offset, const char *value)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info),
+					 .index = VFIO_PCI_BAR0_REGION_INDEX };
+	struct vfio_region_info config = { .argsz = sizeof(config),
+					   .index = VFIO_PCI_CONFIG_REGION_INDEX };
+	uint32_t v = value ? (uint32_t)strtoul(value, NULL, 0) : 0;
+	uint16_t command;
+	ssize_t k;
+	off_t at;
+
+	if (ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &info) < 0 ||
+	    ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &config) < 0) {
+		answer_errno("VFIO_DEVICE_GET_REGION_INFO");
+		return;
+	}
+	/* Memory space has to be on (PCI command register, bit 1). */
+	at = (off_t)config.offset + 4;
+	if (pread(fd, &command, sizeof(command), at) == sizeof(command)) {
+		command |= 2;
+		k = pwrite(fd, &command, sizeof(command), at);
+	} else {
+		k = -1;
+	}
+	at = (off_t)(info.offset + strtoul(offset, NULL, 0));
+	if (k > 0)
+		k = value ? pwrite(fd, &v, sizeof(v), at) : pread(fd, &v, sizeof(v), at);
+	if (k < 0)
+		answer_errno("BAR 0");
+	else
+		answer_ok("%#x", v);
+}
+
+/* group fds, or none: then by the iommufd that the device is bound to */
+static void hot_reset(int fd, char **groups, size_t n)
+{
+	struct vfio_pci_hot_reset *reset = calloc(1, sizeof(*reset) + n * sizeof(int32_t));
+
+	if (!reset)
+		abort();
+	reset->argsz = (uint32_t)(sizeof(*reset) + n * sizeof(int32_t));
+	reset->count = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		reset->group_fds[i] = slot_get(groups[i]);
+	if (ioctl(fd, VFIO_DEVICE_PCI_HOT_RESET, reset) < 0)
+		answer_errno("VFIO_DEVICE_PCI_HOT_RESET");
+	else
+		answer_ok("hot reset");
+	free(reset);
+}
+
 static void *memory(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -157,6 +209,10 @@ int command_vfio(char **words, size_t n)
 		ids(slot_get(words[1]));
 	else if (!strcmp(words[0], "reset") && n == 2)
 		simple(slot_get(words[1]), VFIO_DEVICE_RESET, NULL, words[0]);
+	else if (!strcmp(words[0], "bar0") && (n == 3 || n == 4))
+		bar0(slot_get(words[1]), words[2], words[3]);
+	else if (!strcmp(words[0], "hot-reset") && n >= 2)
+		hot_reset(slot_get(words[1]), words + 2, n - 2);
 	else
 		return command_group(words, n) || command_cdev(words, n);
 	return 1;

@@ -15,14 +15,29 @@
 #   edu  a device that no driver knows
 #   virtio-blk with the root file system, virtio-serial with the ports of the test harness
 
-# machine_args IMAGE DIR: prints the arguments of QEMU, one per line. DIR holds the run's sockets
-# and scratch disks.
+# Its IOMMU is another one where a script asks for that: `# machine: NAME` (see machine_iommu).
+
+# machine_iommu NAME: the IOMMU of that machine, as the argument of -device. The guest has it on its
+# command line (vmtest.iommu=), to hold what vfiod makes of it against it.
+machine_iommu() {
+	case $1 in
+	intel) echo "intel-iommu,intremap=on,caching-mode=on" ;;
+	wide) echo "intel-iommu,intremap=on,caching-mode=off,aw-bits=48,device-iotlb=on,snoop-control=on" ;;
+	amd) echo "amd-iommu,intremap=on,device-iotlb=on" ;;
+	virtio) echo "virtio-iommu-pci,addr=6,boot-bypass=off" ;;
+	*) die "no machine has the name $1" ;;
+	esac
+}
+
+# machine_args MACHINE IMAGE DIR: prints the arguments of QEMU, one per line. DIR holds the run's
+# sockets and scratch disks.
 machine_args() {
-	local image=$1 dir=$2 i
+	local iommu image=$2 dir=$3 i
+	iommu=$(machine_iommu "$1")
 	local args=(-name vhost -machine "q35,kernel-irqchip=split" -accel "tcg,thread=multi" -cpu max -smp 2 -m 2G
 		-nodefaults -no-user-config -display none -no-reboot
 		-serial "file:$dir/console.log"
-		-device "intel-iommu,intremap=on,caching-mode=on"
+		-device "$iommu"
 		-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 		-drive "if=none,id=root,file=$image,format=raw,snapshot=on"
 		-device "virtio-blk-pci,drive=root,addr=2"
@@ -46,7 +61,7 @@ machine_args() {
 	args+=(-device "pcie-pci-bridge,id=br1,bus=rp1"
 		-device "e1000,bus=br1,addr=1,netdev=net1,mac=52:54:00:00:01:01,romfile="
 		-device "e1000,bus=br1,addr=2,netdev=net2,mac=52:54:00:00:01:02,romfile="
-		-device "e1000e,bus=rp2,netdev=net3,mac=52:54:00:00:02:01,romfile="
+		-device "e1000e,id=nic2,bus=rp2,netdev=net3,mac=52:54:00:00:02:01,romfile="
 		-device "nvme,bus=rp3,addr=0.0,multifunction=on,serial=two0,drive=nv1"
 		-device "nvme,bus=rp3,addr=0.1,serial=two1,drive=nv2"
 		-device "e1000e,bus=rp4,netdev=net4,mac=52:54:00:00:04:01,romfile="
@@ -55,12 +70,12 @@ machine_args() {
 	printf '%s\n' "${args[@]}"
 }
 
-# machine_boot KERNEL IMAGE DIR CMDLINE…: runs the machine to its end, with the harness's output on
-# stdout. Whoever calls bounds the time.
+# machine_boot MACHINE KERNEL IMAGE DIR CMDLINE…: runs the machine to its end, with the harness's output
+# on stdout. Whoever calls bounds the time.
 machine_boot() {
-	local kernel=$1 image=$2 dir=$3 args boot
-	shift 3
-	mapfile -t args < <(machine_args "$image" "$dir")
+	local machine=$1 kernel=$2 image=$3 dir=$4 args boot
+	shift 4
+	mapfile -t args < <(machine_args "$machine" "$image" "$dir")
 	if [ "$(kernel_field "$kernel" 4)" = image ]; then
 		boot=(-kernel "$image.vmlinuz" -initrd "$image.initrd")
 	else
@@ -68,7 +83,7 @@ machine_boot() {
 	fi
 	machine_bridge_qmp "$dir" &
 	exec qemu-system-x86_64 "${args[@]}" "${boot[@]}" \
-		-append "console=ttyS0 root=/dev/vda rw intel_iommu=on mitigations=off net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=auto $*" \
+		-append "console=ttyS0 root=/dev/vda rw intel_iommu=on mitigations=off net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=auto vmtest.iommu=$(machine_iommu "$machine") $*" \
 		</dev/null
 }
 

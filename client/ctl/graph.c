@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vfiodctl graph: the host as a picture for Graphviz. IOMMUs are boxes around their groups, groups
+ * boxes around their devices; lines lead from a bridge to what is below it, from a lease to what
+ * its owner has, and from a reset to what it reaches.
+ */
+
+#include "client/ctl/bus-json.h"
+#include "client/ctl/graph.h"
+#include "client/ctl/names.h"
+#include "client/ctl/picture.h"
+#include "client/ctl/term.h"
+
+#include <inttypes.h>
+
+#define LABEL_MAX 40 /* characters of a model or label: the picture stays narrow */
+
+void graph_put(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+/* A label: lines that are not empty, each cleaned, cut and escaped. */
+static void put_label(FILE *out, const struct ctl *ctl, const char *const *lines, size_t n)
+{
+	bool first = true;
+
+	fputc('"', out);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *clean = str_empty(lines[i]) ? NULL : term_clean(lines[i]);
+		_cleanup_free_ char *cut = clean ? term_cut(ctl, clean, LABEL_MAX) : NULL;
+
+		if (!cut)
+			continue;
+		if (!first)
+			fputs("\\n", out);
+		first = false;
+		for (const char *c = cut; *c; c++) {
+			if (*c == '"' || *c == '\\')
+				fputc('\\', out);
+			fputc(*c, out);
+		}
+	}
+	fputc('"', out);
+}
+
+static const char *colour_of(const char *state)
+{
+	static const char *const colours[][2] = {
+		{ "leased", "#d5f0d5" },    { "granted", "#b8e6b8" },	{ "withheld", "#e8e8e8" },
+		{ "fenced", "#f6d9a8" },    { "preparing", "#fff3c4" }, { "draining", "#fff3c4" },
+		{ "restoring", "#fff3c4" }, { "failed", "#f5b5b5" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(colours); i++)
+		if (streq(colours[i][0], state))
+			return colours[i][1];
+	return "#ffffff";
+}
+
+static bool is_bridge(const struct picture *picture, json_object *devices, const char *path)
+{
+	(void)picture;
+	for (size_t i = 0; i < json_object_array_length(devices); i++)
+		if (streq(prop_string(json_object_array_get_idx(devices, i), "Parent"), path))
+			return true;
+	return false;
+}
+
+static void put_device(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		       json_object *devices, json_object *device)
+{
+	const char *path = prop_string(device, "Path"), *state = device_state(picture, device);
+	const char *health = prop_string(device, "Health");
+	_cleanup_free_ char *hardware = hardware_text(device), *node = NULL;
+	const char *driver = prop_string(device, "Driver");
+	bool broken = !str_empty(health) && !streq(health, "ok");
+	const char *lines[] = { prop_string(device, "Name"),
+				prop_string(device, "Model"),
+				str_empty(prop_string(device, "Model")) ? hardware : "",
+				str_empty(driver) ? "no driver" : driver,
+				streq(state, "host") ? "" : state,
+				broken ? health : "",
+				NULL };
+
+	if (prop_int(device, "NumaNode") >= 0 &&
+	    asprintf(&node, "NUMA node %" PRId64, prop_int(device, "NumaNode")) >= 0)
+		lines[6] = node;
+	fputs("      ", out);
+	graph_put(out, path);
+	fputs(" [label=", out);
+	put_label(out, ctl, lines, ARRAY_SIZE(lines));
+	fprintf(out, ", fillcolor=\"%s\"%s];\n", broken ? "#f5b5b5" : colour_of(state),
+		is_bridge(picture, devices, path) ? ", shape=cds" : "");
+}
+
+static void put_group(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		      json_object *devices, json_object *group)
+{
+	_cleanup_free_ char *title = NULL;
+	const char *state = prop_string(group, "State");
+	const char *lines[] = { NULL, streq(state, "host") ? "" : state };
+
+	if (asprintf(&title, "group %" PRId64, prop_int(group, "Id")) < 0)
+		title = NULL;
+	lines[0] = title;
+	fprintf(out, "    subgraph \"cluster_group_%" PRId64 "\" {\n      label=",
+		prop_int(group, "Id"));
+	put_label(out, ctl, lines, ARRAY_SIZE(lines));
+	fprintf(out, "; style=filled; color=\"#888888\"; fillcolor=\"%s\";\n", colour_of(state));
+	for (size_t i = 0; i < prop_length(group, "Devices"); i++) {
+		json_object *device =
+			picture_get(picture, prop_item(group, "Devices", i), IFACE_DEVICE);
+
+		if (device)
+			put_device(out, ctl, picture, devices, device);
+	}
+	fputs("    }\n", out);
+}
+
+/* One unit with its groups; NULL: what no unit is named for. */
+static void put_iommu(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		      json_object *devices, json_object *groups, json_object *iommu)
+{
+	const char *path = iommu ? prop_string(iommu, "Path") : "/";
+	const char *lines[] = { iommu ? prop_string(iommu, "Name") : "no IOMMU is named",
+				iommu ? prop_string(iommu, "Driver") : "" };
+	bool begun = false;
+
+	for (size_t i = 0; i < json_object_array_length(groups); i++) {
+		json_object *group = json_object_array_get_idx(groups, i);
+
+		if (!streq(prop_string(group, "Iommu"), path))
+			continue;
+		if (!begun) {
+			fputs("  subgraph ", out);
+			fputs("\"cluster_iommu_", out);
+			for (const char *c = lines[0]; *c; c++)
+				fputc(*c == '"' || *c == '\\' ? '_' : *c, out);
+			fputs("\" {\n    label=", out);
+			put_label(out, ctl, lines, ARRAY_SIZE(lines));
+			fputs("; fontsize=16; style=rounded; color=\"#4466aa\";\n", out);
+			begun = true;
+		}
+		put_group(out, ctl, picture, devices, group);
+	}
+	if (begun)
+		fputs("  }\n", out);
+}
+
+/* What is in no group stands outside. */
+static void put_loose(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		      json_object *devices)
+{
+	for (size_t i = 0; i < json_object_array_length(devices); i++) {
+		json_object *device = json_object_array_get_idx(devices, i);
+
+		if (!picture_get(picture, prop_string(device, "Group"), IFACE_GROUP))
+			put_device(out, ctl, picture, devices, device);
+	}
+}
+
+static void put_edge(FILE *out, const char *from, const char *to, const char *attributes)
+{
+	fputs("  ", out);
+	graph_put(out, from);
+	fputs(" -> ", out);
+	graph_put(out, to);
+	fprintf(out, " [%s];\n", attributes);
+}
+
+static void put_bridges(FILE *out, const struct picture *picture, json_object *devices)
+{
+	for (size_t i = 0; i < json_object_array_length(devices); i++) {
+		json_object *device = json_object_array_get_idx(devices, i);
+		const char *parent = prop_string(device, "Parent");
+
+		if (picture_get(picture, parent, IFACE_DEVICE))
+			put_edge(out, parent, prop_string(device, "Path"), "color=\"#666666\"");
+	}
+}
+
+static void put_leases(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		       json_object *leases)
+{
+	for (size_t i = 0; i < json_object_array_length(leases); i++) {
+		json_object *lease = json_object_array_get_idx(leases, i);
+		_cleanup_free_ char *owner = owner_text(lease);
+		const char *path = prop_string(lease, "Path");
+		const char *lines[] = { owner, prop_string(lease, "Mode"),
+					prop_string(lease, "State") };
+
+		fputs("  ", out);
+		graph_put(out, path);
+		fputs(" [label=", out);
+		put_label(out, ctl, lines, ARRAY_SIZE(lines));
+		fprintf(out, ", shape=ellipse, fillcolor=\"%s\"];\n",
+			colour_of(prop_string(lease, "State")));
+		for (size_t j = 0; j < prop_length(lease, "Devices"); j++) {
+			const char *device = prop_item(lease, "Devices", j);
+			_cleanup_free_ char *attributes = NULL;
+
+			if (asprintf(&attributes,
+				     "color=\"#228822\", penwidth=2, dir=none, constraint=false, "
+				     "fontsize=10, label=\"%s\"",
+				     picture_guest_address(lease,
+							   picture_label(picture, device))) >= 0)
+				put_edge(out, path, device, attributes);
+		}
+	}
+}
+
+/* ---- reset domains: asked for device by device, each drawn once */
+
+static int add_domain(json_object *domains, json_object *domain)
+{
+	_cleanup_strv_ char **paths = NULL;
+	_cleanup_free_ char *key = NULL;
+	json_object *array;
+
+	/* One that is reset alone needs no picture. */
+	if (json_object_array_length(domain) < 2)
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(domain); i++) {
+		json_object *pair = json_object_array_get_idx(domain, i);
+
+		if (strv_extend(&paths,
+				json_object_get_string(json_object_array_get_idx(pair, 0))) < 0)
+			return -ENOMEM;
+	}
+	strv_sort(paths);
+	key = strv_join(paths, " ");
+	if (!key)
+		return -ENOMEM;
+	if (json_object_object_get_ex(domains, key, NULL))
+		return 0;
+	array = json_object_new_array();
+	if (!array || json_object_object_add(domains, key, array) < 0)
+		return -ENOMEM;
+	STRV_FOREACH (path, paths)
+		if (json_object_array_add(array, json_object_new_string(*path)) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* 0; 1: the daemon tells none of this one (it has gone, or is no PCI device); -ENOMEM. */
+static int read_domain(struct ctl *ctl, const char *path, json_object *domains)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+	_cleanup_json_ json_object *domain = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1", path,
+					   IFACE_DEVICE, "GetResetDomain");
+	if (r >= 0)
+		r = vfiod_client_call(ctl->client, call, &reply, NULL);
+	if (r >= 0)
+		r = bus_json_read(reply, &domain);
+	if (r == -ENOMEM)
+		return r;
+	if (r <= 0 || !json_object_is_type(domain, json_type_array))
+		return 1;
+	return add_domain(domains, domain);
+}
+
+static void put_resets(FILE *out, json_object *domains)
+{
+	unsigned int n = 0;
+
+	json_object_object_foreach (domains, key, domain) {
+		char name[32];
+
+		(void)key;
+		snprintf(name, sizeof(name), "reset %u", ++n);
+		fputs("  ", out);
+		graph_put(out, name);
+		fputs(" [label=\"reset\", shape=octagon, fontsize=10, color=\"#aa4444\", "
+		      "fillcolor=\"#fbeaea\"];\n",
+		      out);
+		for (size_t i = 0; i < json_object_array_length(domain); i++)
+			put_edge(out, name,
+				 json_object_get_string(json_object_array_get_idx(domain, i)),
+				 "style=dashed, color=\"#aa4444\", arrowhead=none, "
+				 "constraint=false");
+	}
+}
+
+void graph_write(FILE *out, const struct ctl *ctl, const struct picture *picture,
+		 json_object *domains)
+{
+	_cleanup_json_ json_object *iommus = picture_all(picture, IFACE_IOMMU),
+				   *groups = picture_all(picture, IFACE_GROUP),
+				   *devices = picture_all(picture, IFACE_DEVICE),
+				   *leases = picture_all(picture, IFACE_LEASE);
+
+	/* From left to right, so that many devices make a long picture and not a wide one. */
+	fputs("digraph vfiod {\n"
+	      "  graph [rankdir=LR, fontname=\"sans-serif\", fontsize=12, nodesep=0.15, "
+	      "ranksep=1.2];\n"
+	      "  node [shape=box, style=filled, fillcolor=\"#ffffff\", fontname=\"sans-serif\", "
+	      "fontsize=11];\n"
+	      "  edge [fontname=\"sans-serif\"];\n",
+	      out);
+	for (size_t i = 0; iommus && i < json_object_array_length(iommus); i++)
+		put_iommu(out, ctl, picture, devices, groups, json_object_array_get_idx(iommus, i));
+	put_iommu(out, ctl, picture, devices, groups, NULL);
+	put_loose(out, ctl, picture, devices);
+	put_bridges(out, picture, devices);
+	put_leases(out, ctl, picture, leases);
+	put_resets(out, domains);
+	fputs("}\n", out);
+}
+
+int verb_graph(struct ctl *ctl, int argc, char *argv[])
+{
+	static const struct option options[] = { COMMON_OPTIONS, {} };
+	_cleanup_(picture_done) struct picture picture = {};
+	_cleanup_json_ json_object *devices = NULL, *domains = NULL;
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		r = ctl_common_option(ctl, c, argv[0]);
+		if (r >= 0)
+			return r;
+	}
+	if (optind != argc) {
+		usage_verb(stderr, argv[0]);
+		return EXIT_USAGE;
+	}
+	r = picture_read(ctl, &picture);
+	if (r != EXIT_OK)
+		return r;
+	devices = picture_all(&picture, IFACE_DEVICE);
+	domains = json_object_new_object();
+	if (!devices || !domains)
+		return ctl_fail(NULL, -ENOMEM);
+	for (size_t i = 0; i < json_object_array_length(devices); i++) {
+		json_object *device = json_object_array_get_idx(devices, i);
+
+		r = read_domain(ctl, prop_string(device, "Path"), domains);
+		if (r < 0)
+			return ctl_fail(NULL, r);
+	}
+	graph_write(stdout, ctl, &picture, domains);
+	return ferror(stdout) ? EXIT_FAILED : EXIT_OK;
+}

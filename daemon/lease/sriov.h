@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A change of a device's virtual functions, in a child: it goes on when nobody waits for it any
+ * more, and no second one begins meanwhile (device->sriov_busy, which decide() looks at).
+ */
+
+#include "daemon/sysfs/sriov.h"
+#include "policy/topology.h"
+
+#include <systemd/sd-event.h>
+
+struct sriov_change;
+
+/*
+ * r: 0 or -errno of the step; -ECANCELED when the child died. Called once, unless it was abandoned;
+ * the topology has been asked to be read again by `settled` before.
+ */
+typedef void (*sriov_done_fn)(struct sriov_change *change, int r, enum sriov_step step,
+			      void *userdata);
+
+struct sriov_changes {
+	sd_event *event;
+	const struct host *host;
+	struct topology *topology;
+	/* The device is to be read again, with its virtual functions: the change is over. */
+	void (*settled)(const char *device, void *userdata);
+	void *userdata;
+	struct sriov_change *first;
+};
+
+int sriov_start(struct sriov_changes *changes, const char *device, unsigned int n,
+		sriov_done_fn done, void *userdata, struct sriov_change **change);
+/* Nobody waits any more; it goes on. */
+void sriov_abandon(struct sriov_change *change);
+/* At the end of the daemon: what runs stops before its next write. */
+void sriov_changes_done(struct sriov_changes *changes);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Resets through sysfs. Both block: for workers. Neither asks who has the device: whoever calls has
+ * to know (policy/reset-domain.h).
+ */
+
+#include "daemon/sysfs/host.h"
+
+/*
+ * Resets a function by its first method that works (`reset`). -ENOENT: it has none, or is gone;
+ * -ENOTTY: none works.
+ */
+int sysfs_reset(const struct host *host, const char *subsystem, const char *device);
+/*
+ * Resets the secondary bus of a bridge (`reset_subordinate`, Linux 6.12.5). The kernel only tries to
+ * lock what is below it: tried again for some seconds before -EAGAIN. -ENOENT: this kernel cannot;
+ * -EPERM: CAP_SYS_ADMIN is missing.
+ */
+int sysfs_reset_bus(const struct host *host, const char *bridge);
+/* Whether a bridge has that; takes no lock. */
+bool sysfs_can_reset_bus(const struct host *host, const char *bridge);

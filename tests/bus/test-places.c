@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Pools and places by the whole daemon: clients who race for the last device of a pool, devices
+ * near a NUMA node, pinned ones; and the guest's bus of a lease, over releases, crashes and files
+ * that make no sense.
+ */
+
+#include "tests/bus/client.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SSDS 6
+
+static struct client *alice, *root;
+
+static void ssd_name(char name[16], int i)
+{
+	snprintf(name, 16, "0000:2%d:00.0", i);
+}
+
+static void set_policy(const char *pin)
+{
+	_cleanup_free_ char *text = NULL;
+
+	ck_assert_int_ge(
+		asprintf(
+			&text,
+			"{ \"version\": 1, \"pools\": { \"ssds\": { \"devices\": [ { \"address\": "
+			"\"0000:2?:00.0\"%s } ] } }, \"rules\": [ { \"id\": \"all\", \"subjects\": "
+			"[ { \"users\": [\"*\"] } ], \"devices\": [ { \"address\": \"*\" } ], "
+			"\"allow\": [\"acquire\", \"withhold\", \"persist\"], \"consent\": { "
+			"\"drivers\": [\"*\"] } } ] }",
+			pin),
+		0);
+	bed_policy("10-places.json", text);
+}
+
+static void setup(void)
+{
+	char name[16];
+
+	bed_make();
+	for (int i = 0; i < SSDS; i++) {
+		ssd_name(name, i);
+		mock_pci_add(bed.host, name, .vendor = 0x144d, .device = 0xa808,
+			     .class_code = 0x010802, .group = 20 + i, .iommu = "dmar0",
+			     .driver = "nvme", .numa_node = i % 2);
+	}
+	for (int i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "0000:0c:00.%d", i);
+		mock_pci_add(bed.host, name, .vendor = 0x8086, .device = 0x10d3,
+			     .class_code = 0x088000, .group = 40, .iommu = "dmar0",
+			     .driver = "e1000e", .numa_node = -1);
+	}
+	set_policy("");
+	bus_start();
+	daemon_start();
+	alice = client_new(ALICE);
+	root = client_new(0);
+}
+
+static void teardown(void)
+{
+	client_free(alice);
+	client_free(root);
+	bed_stop();
+}
+
+/* "0000:21:00.0", static: the lease's devices are one. */
+static const char *device_of(const char *lease)
+{
+	static char name[64];
+	_cleanup_free_ char *text = property(root, lease, "Lease", "Devices");
+	unsigned int domain, bus_nr, slot, function;
+
+	ck_assert_ptr_nonnull(text);
+	ck_assert_msg(sscanf(strstr(text, "pci_"), "pci_%x_%x_%x_%x", &domain, &bus_nr, &slot,
+			     &function) == 4,
+		      "%s", text);
+	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", domain, bus_nr, slot, function);
+	return name;
+}
+
+/* ---- pools */
+
+/*
+ * Four clients take from the pool until it is empty, all at once: every claim that is answered has
+ * a device that nobody else has, and the pool is empty only when all are given. Then all go home,
+ * and the same again.
+ */
+START_TEST(four_race)
+{
+	struct client *clients[4];
+	static const size_t per_round[] = { 4, 4, 4 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = client_new(bed_uid(i % 3));
+	for (size_t round = 0; round < ARRAY_SIZE(per_round); round++) {
+		struct claim got[SSDS] = {};
+		size_t n = 0, empty = 0;
+
+		while (empty < ARRAY_SIZE(clients)) {
+			struct pending *pending[4];
+
+			empty = 0;
+			for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+				pending[i] = acquire_start(clients[i],
+							   &(struct ask){
+								   .devices = { "pool:ssds" },
+								   .persist = true,
+							   });
+			for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+				struct claim claim = acquire_wait(pending[i]);
+
+				if (*claim.error) {
+					ck_refused(claim, "GroupBusy");
+					ck_assert_ptr_nonnull(
+						strstr(claim.message, "pool \"ssds\""));
+					claim_done(&claim);
+					empty++;
+					continue;
+				}
+				ck_assert_uint_lt(n, SSDS);
+				got[n++] = claim;
+			}
+		}
+		ck_assert_uint_eq(n, SSDS);
+		for (size_t i = 0; i < n; i++) {
+			_cleanup_free_ char *one = strdup(device_of(got[i].lease));
+
+			for (size_t j = i + 1; j < n; j++)
+				ck_assert_str_ne(one, device_of(got[j].lease));
+		}
+		for (size_t i = 0; i < n; i++) {
+			ck_assert_str_eq(release(root, got[i].lease), "");
+			UNTIL(lease_gone(root, got[i].lease));
+			claim_done(&got[i]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		client_free(clients[i]);
+}
+END_TEST
+
+static struct claim acquire_near(struct client *client, const char *device, int node)
+{
+	sd_bus_message *m = call_new(client, VFIOD_ROOT, "Manager", "Acquire");
+
+	ck_assert_int_ge(sd_bus_message_append(m, "as", 1, device), 0);
+	ck_assert_int_ge(sd_bus_message_append(m, "a{sv}", 1, "numa-node", "i", node), 0);
+	return acquire_wait(call_send(client, m));
+}
+
+START_TEST(near)
+{
+	static const char *const order[] = { "0000:21:00.0", "0000:23:00.0", "0000:25:00.0",
+					     "0000:20:00.0" };
+	struct claim claims[4];
+
+	for (size_t i = 0; i < 4; i++) {
+		claims[i] = acquire_near(alice, "pool:ssds", 1);
+		ck_claimed(claims[i]);
+		ck_assert_str_eq(device_of(claims[i].lease), order[i]);
+	}
+	for (size_t i = 0; i < 4; i++)
+		claim_done(&claims[i]);
+	claims[0] = acquire_near(alice, "pool:ssds", -1);
+	ck_refused(claims[0], "BadOption");
+	claim_done(&claims[0]);
+}
+END_TEST
+
+START_TEST(three_at_once)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { "pool:ssds*3" });
+	_cleanup_claim_ struct claim more = acquire(alice, .devices = { "pool:ssds*4" });
+	_cleanup_free_ char *devices = NULL;
+
+	ck_claimed(claim);
+	devices = property(root, claim.lease, "Lease", "Devices");
+	ck_assert_ptr_nonnull(strstr(devices, "pci_0000_20_00_0"));
+	ck_assert_ptr_nonnull(strstr(devices, "pci_0000_22_00_0"));
+	ck_assert_ptr_null(strstr(devices, "pci_0000_23_00_0"));
+	ck_refused(more, "GroupBusy");
+}
+END_TEST
+
+/* The numbers of a pool and node: free, leased, failed, held. */
+static void ck_pool(const char *name, int node, const uint32_t expected[4])
+{
+	sd_bus_message *reply = call(alice, VFIOD_ROOT, "Manager", "GetPools", NULL);
+	const char *pool;
+	bool found = false;
+
+	ck_assert_str_eq(error_of(reply), "");
+	ck_assert_int_ge(sd_bus_message_enter_container(reply, 'a', "(sa(iuuuu))"), 0);
+	while (sd_bus_message_enter_container(reply, 'r', "sa(iuuuu)") > 0) {
+		int32_t row;
+		uint32_t n[4];
+
+		ck_assert_int_ge(sd_bus_message_read(reply, "s", &pool), 0);
+		ck_assert_int_ge(sd_bus_message_enter_container(reply, 'a', "(iuuuu)"), 0);
+		while (sd_bus_message_read(reply, "(iuuuu)", &row, &n[0], &n[1], &n[2], &n[3]) >
+		       0) {
+			if (!streq(pool, name) || row != node)
+				continue;
+			found = true;
+			for (int i = 0; i < 4; i++)
+				ck_assert_uint_eq(n[i], expected[i]);
+		}
+		ck_assert_int_ge(sd_bus_message_exit_container(reply), 0);
+		ck_assert_int_ge(sd_bus_message_exit_container(reply), 0);
+	}
+	ck_assert(found);
+	sd_bus_message_unref(reply);
+}
+
+START_TEST(census)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+
+	ck_pool("ssds", 0, (uint32_t[]){ 3, 0, 0, 0 });
+	claim = acquire_near(alice, "pool:ssds*2", 0);
+	ck_claimed(claim);
+	ck_pool("ssds", 0, (uint32_t[]){ 1, 2, 0, 0 });
+	ck_pool("ssds", 1, (uint32_t[]){ 3, 0, 0, 0 });
+}
+END_TEST
+
+#define SERIAL "00-11-22-33-44-55-66-77"
+
+static bool drawn(struct claim *claim)
+{
+	claim_done(claim);
+	*claim = acquire(alice, .devices = { "pool:ssds" });
+	if (!*claim->error)
+		return true;
+	ck_refused(*claim, "GroupBusy");
+	return false;
+}
+
+/* The serial number is read by the survey: until then nothing fits the pin. */
+START_TEST(pinned)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	_cleanup_claim_ struct claim other = { .handoff = -EBADF };
+
+	tree_write(bed.host->fd, SERIAL "\n", "sys/devices/pci0000:00/0000:23:00.0/serial_number");
+	set_policy(", \"pin\": { \"vendor\": \"144d\", \"serial\": \"" SERIAL "\" }");
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", NULL), "");
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");
+	UNTIL(drawn(&claim));
+	ck_assert_str_eq(device_of(claim.lease), "0000:23:00.0");
+	other = acquire(alice, .devices = { "pool:ssds" });
+	ck_refused(other, "GroupBusy");
+	ck_assert_msg(strstr(other.message, "5 pin"), "%s", other.message);
+	/* Named outright, under the rule that pins nothing: fine. */
+	claim_done(&other);
+	other = acquire(alice, .devices = { "0000:24:00.0" });
+	ck_claimed(other);
+}
+END_TEST
+
+/* ---- the guest's bus */
+
+static sd_bus_message *place(struct client *client, const char *lease, const char *device,
+			     const char *address)
+{
+	sd_bus_message *m = call_new(client, lease, "Lease", "PlaceDevices");
+
+	ck_assert_int_ge(device ? sd_bus_message_append(m, "a{sv}", 1, device, "s", address)
+				: sd_bus_message_append(m, "a{sv}", 0),
+			 0);
+	return call_wait(call_send(client, m));
+}
+
+/* "0000:03:00.0=00:1e.0 …" or the error, static. */
+static const char *places(struct client *client, const char *lease, const char *device,
+			  const char *address)
+{
+	static char text[1024];
+	sd_bus_message *reply = place(client, lease, device, address);
+	const char *name, *at;
+	size_t used = 0;
+
+	text[0] = 0;
+	if (*error_of(reply)) {
+		snprintf(text, sizeof(text), "%s: %s", error_of(reply), message_of(reply));
+		sd_bus_message_unref(reply);
+		return text;
+	}
+	ck_assert_int_ge(sd_bus_message_enter_container(reply, 'a', "(ss)"), 0);
+	while (sd_bus_message_read(reply, "(ss)", &name, &at) > 0)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%s",
+					 used ? " " : "", name, at);
+	sd_bus_message_unref(reply);
+	return text;
+}
+
+static const char *reserve(struct client *client, const char *lease, const char *a, const char *b)
+{
+	return call_error(client, lease, "Lease", "ReserveGuestAddresses", "as", b ? 2 : 1, a, b);
+}
+
+#define F0 "0000:0c:00.0"
+#define F1 "0000:0c:00.1"
+#define F2 "0000:0c:00.2"
+
+static void ck_like(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part), "\"%s\" has no \"%s\"", text, part);
+}
+
+START_TEST(placed)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { F0, F1, NIC }, .withhold = { F2 }, .name = "vm1");
+	struct client *carol = client_new(CAROL);
+
+	ck_claimed(claim);
+	ck_property(root, claim.lease, "Lease", "GuestAddresses", "[]");
+	ck_assert_str_eq(reserve(alice, claim.lease, "1e", "1d.3"), "");
+	ck_assert_str_eq(reserve(alice, claim.lease, "00:1e.0", NULL), "");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
+			 F0 "=00:1b.0 " F1 "=00:1b.1 " NIC "=00:1c.0");
+	/* Again is the same; somewhere else is refused; what is another's is refused, by name. */
+	ck_assert_str_eq(places(alice, claim.lease, NIC, ""),
+			 F0 "=00:1b.0 " F1 "=00:1b.1 " NIC "=00:1c.0");
+	ck_like(places(alice, claim.lease, NIC, "1a"),
+		"AddressTaken: " NIC " has the guest address 00:1c.0 already and cannot have "
+		"00:1a.0");
+	ck_assert_str_eq(reserve(alice, claim.lease, "1a", "1b"), "AddressTaken");
+	ck_assert_str_eq(reserve(alice, claim.lease, "1a", "20"), "BadOption");
+	/* Only what was granted, by who controls the lease. */
+	ck_like(places(alice, claim.lease, F2, ""), "BadOption: ");
+	ck_like(places(alice, claim.lease, DISK, ""), "BadOption: ");
+	ck_like(places(alice, claim.lease, NIC, "x"), "BadOption: ");
+	ck_like(places(carol, claim.lease, NULL, NULL), "AccessDenied: ");
+	ck_assert_str_eq(reserve(carol, claim.lease, "5", NULL), "DBus.AccessDenied");
+	client_free(carol);
+}
+END_TEST
+
+START_TEST(collision)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC, "0000:20:00.0" });
+
+	ck_claimed(claim);
+	ck_assert_str_eq(reserve(alice, claim.lease, "7", NULL), "");
+	ck_like(places(alice, claim.lease, NIC, "07.0"),
+		"AddressTaken: " NIC " cannot have the guest address 00:07.0: its slot is that of "
+		"an emulated device");
+	ck_assert_str_eq(places(alice, claim.lease, NIC, "08.0"), NIC "=00:08.0");
+	ck_like(places(alice, claim.lease, "0000:20:00.0", "8.1"),
+		"0000:20:00.0 cannot have the guest address 00:08.1: its slot is that of " NIC);
+	/* By its object path too. */
+	ck_assert_str_eq(places(alice, claim.lease, DEVICE_PATH "pci_0000_20_00_0", "9"),
+			 NIC "=00:08.0 0000:20:00.0=00:09.0");
+}
+END_TEST
+
+static struct claim lease_of(const char *name, const char *a, const char *b)
+{
+	struct claim claim = acquire(alice, .devices = { a, b }, .name = name, .persist = true);
+
+	ck_claimed(claim);
+	return claim;
+}
+
+static void end_lease(struct claim *claim)
+{
+	ck_assert_str_eq(release(root, claim->lease), "");
+	UNTIL(lease_gone(root, claim->lease));
+	claim_done(claim);
+}
+
+/* The same label, the same addresses: over releases, a crash, and a new start. */
+START_TEST(remembered)
+{
+	struct claim claim = lease_of("vm1", "0000:20:00.0", "0000:21:00.0");
+
+	ck_assert_str_eq(places(alice, claim.lease, "0000:21:00.0", ""), "0000:21:00.0=00:1e.0");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
+			 "0000:20:00.0=00:1d.0 0000:21:00.0=00:1e.0");
+	end_lease(&claim);
+
+	/* Another label is another guest. */
+	claim = lease_of("vm2", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	end_lease(&claim);
+
+	claim = lease_of("vm1", "0000:20:00.0", "0000:22:00.0");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
+			 "0000:22:00.0=00:1c.0 0000:20:00.0=00:1d.0");
+	/* The lease has them in its own journal. */
+	daemon_kill();
+	daemon_start();
+	client_free(root);
+	client_free(alice);
+	root = client_new(0);
+	alice = client_new(ALICE);
+	ck_property(root, claim.lease, "Lease", "GuestAddresses",
+		    "[(0000:22:00.0, 00:1c.0), (0000:20:00.0, 00:1d.0)]");
+	end_lease(&claim);
+
+	/* And the label's are on the disk. */
+	ck_assert_int_eq(daemon_stop(), 0);
+	daemon_start();
+	client_free(root);
+	client_free(alice);
+	root = client_new(0);
+	alice = client_new(ALICE);
+	claim = lease_of("vm1", "0000:21:00.0", "0000:22:00.0");
+	ck_assert_str_eq(reserve(alice, claim.lease, "1d", NULL), "");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
+			 "0000:22:00.0=00:1c.0 0000:21:00.0=00:1e.0");
+	end_lease(&claim);
+
+	/* What it had is an emulated device's now: both are named. */
+	claim = lease_of("vm1", "0000:21:00.0", NULL);
+	ck_assert_str_eq(reserve(alice, claim.lease, "1e", NULL), "");
+	ck_like(places(alice, claim.lease, NULL, NULL),
+		"0000:21:00.0 cannot have the guest address 00:1e.0, which it had before: its slot "
+		"is that of an emulated device");
+	end_lease(&claim);
+}
+END_TEST
+
+/* Somebody else's label of the same name is another one. */
+START_TEST(owners_apart)
+{
+	struct client *bob = client_new(BOB);
+	struct claim claim = lease_of("vm1", "0000:20:00.0", NULL);
+
+	ck_assert_str_eq(places(alice, claim.lease, "0000:20:00.0", ""), "0000:20:00.0=00:1e.0");
+	end_lease(&claim);
+	claim = acquire(bob, .devices = { "0000:21:00.0" }, .name = "vm1", .persist = true);
+	ck_claimed(claim);
+	ck_assert_str_eq(places(bob, claim.lease, NULL, NULL), "0000:21:00.0=00:1e.0");
+	end_lease(&claim);
+	client_free(bob);
+}
+END_TEST
+
+static void write_places(const char *text)
+{
+	_cleanup_free_ char *path = NULL;
+
+	ck_assert_int_ge(asprintf(&path, "guest-addresses/%u.json", (unsigned int)ALICE), 0);
+	tree_write(bed.host->fd, text, "%s", path);
+}
+
+/* A file that makes no sense is recorded and put aside; the daemon starts, and keeps what comes. */
+START_TEST(corrupted)
+{
+	static const char *const texts[] = {
+		"",
+		"{",
+		"{ \"version\": 2, \"leases\": {} }",
+		"{ \"version\": 1 }",
+		"{ \"version\": 1, \"leases\": { \"vm1\": { \"used\": \"x\", \"devices\": {} } } }",
+		"{ \"version\": 1, \"leases\": { \"vm1\": { \"used\": \"1\", \"devices\": { "
+		"\"0000:20:00.0\": \"99\" } } } }",
+		"{ \"version\": 1, \"leases\": { \"vm1\": { \"used\": \"1\", \"devices\": { "
+		"\"a/b\": \"5\" } } } }",
+		"{ \"version\": 1, \"leases\": { \"vm1\": { \"used\": \"1\", \"devices\": { \"a\": "
+		"\"5\", \"b\": \"05.0\" } } } }",
+	};
+	const char *text = texts[_i];
+	struct claim claim;
+	struct stat st;
+	char bad[64];
+
+	ck_assert_int_eq(daemon_stop(), 0);
+	write_places(text);
+	daemon_start();
+	client_free(root);
+	client_free(alice);
+	root = client_new(0);
+	alice = client_new(ALICE);
+	UNTIL(daemon_said("Guest addresses"));
+	snprintf(bad, sizeof(bad), "guest-addresses/%u.json.bad", (unsigned int)ALICE);
+	ck_assert_int_eq(fstatat(bed.host->fd, bad, &st, 0), 0);
+	claim = lease_of("vm1", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	end_lease(&claim);
+	bad[strlen(bad) - 4] = 0;
+	ck_assert_int_eq(fstatat(bed.host->fd, bad, &st, 0), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+}
+END_TEST
+
+/* Of many labels those are kept that were used last. */
+START_TEST(bounded)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	struct claim claim;
+
+	fputs("{ \"version\": 1, \"leases\": {", f);
+	for (int i = 0; i < 128; i++)
+		fprintf(f,
+			"%s \"vm%d\": { \"used\": \"%d\", \"devices\": { \"0000:20:00.0\": "
+			"\"00:05.0\" } }",
+			i ? "," : "", i, 1000 - i);
+	fputs(" } }", f);
+	fclose(f);
+	ck_assert_int_eq(daemon_stop(), 0);
+	write_places(text);
+	daemon_start();
+	client_free(root);
+	client_free(alice);
+	root = client_new(0);
+	alice = client_new(ALICE);
+	claim = lease_of("another", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	end_lease(&claim);
+	/* The oldest made room for it. */
+	claim = lease_of("vm126", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:05.0");
+	end_lease(&claim);
+	claim = lease_of("vm127", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	end_lease(&claim);
+}
+END_TEST
+
+/* What cannot be kept holds in this lease, and is recorded. */
+START_TEST(not_kept)
+{
+	struct claim claim = lease_of("vm1", "0000:20:00.0", NULL);
+
+	if (geteuid() != 0)
+		return;
+	tree_remove(bed.host->fd, "guest-addresses");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	UNTIL(daemon_said("Guest addresses"));
+	end_lease(&claim);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("places");
+
+	bed_test(suite, setup, teardown, four_race, 1);
+	bed_test(suite, setup, teardown, near, 1);
+	bed_test(suite, setup, teardown, three_at_once, 1);
+	bed_test(suite, setup, teardown, census, 1);
+	bed_test(suite, setup, teardown, pinned, 1);
+	bed_test(suite, setup, teardown, placed, 1);
+	bed_test(suite, setup, teardown, collision, 1);
+	bed_test(suite, setup, teardown, remembered, 1);
+	bed_test(suite, setup, teardown, owners_apart, 1);
+	bed_test(suite, setup, teardown, corrupted, 8);
+	bed_test(suite, setup, teardown, bounded, 1);
+	bed_test(suite, setup, teardown, not_kept, 1);
+	return bed_main(suite, true);
+}

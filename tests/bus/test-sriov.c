@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Virtual functions are made and taken away by whom the policy lets, never from under a lease, and
+ * come without a driver; a PF and its VFs are one owner's together, and end in the right order.
+ */
+
+#include "tests/bus/picture.h"
+
+#include <stdio.h>
+
+#define NIC_PATH DEVICE_PATH "pci_0000_03_00_0"
+#define PF_PATH	 DEVICE_PATH "pci_0000_08_00_0"
+#define NEW_0	 "0000:03:10.0"
+#define NEW_1	 "0000:03:10.1"
+
+static struct client *alice, *bob, *carol, *root;
+
+/* As the usual policy, and Alice may have VFs made of NICs; Bob has a rule without the verb. */
+static void policy(const char *verbs, const char *drivers)
+{
+	_cleanup_free_ char *text = mock_asprintf(
+		"{ \"version\": 1, \"rules\": [\n"
+		"{ \"id\": \"alice\", \"subjects\": [ { \"users\": [%u] } ],\n"
+		"  \"devices\": [ { \"address\": \"*\" } ], \"allow\": [%s],\n"
+		"  \"modes\": [\"cdev\", \"group\"], \"consent\": { \"drivers\": [%s] } },\n"
+		"{ \"id\": \"bob\", \"subjects\": [ { \"users\": [%u] } ],\n"
+		"  \"devices\": [ { \"address\": \"*\" } ], \"allow\": [\"acquire\"],\n"
+		"  \"modes\": [\"cdev\", \"group\"],\n"
+		"  \"consent\": { \"drivers\": [\"e1000*\", \"igb*\"] } },\n"
+		"{ \"id\": \"root\", \"subjects\": [ { \"users\": [0] } ],\n"
+		"  \"devices\": [ { \"address\": \"*\" } ], \"allow\": [\"acquire\", \"sriov\"],\n"
+		"  \"modes\": [\"cdev\"], \"consent\": { \"drivers\": [\"*\"] } }\n"
+		"] }\n",
+		ALICE, verbs, drivers, BOB);
+
+	bed_policy("50-test.json", text);
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", ""), "");
+}
+
+static void start(void)
+{
+	bed_start();
+	alice = client_new(ALICE);
+	bob = client_new(BOB);
+	carol = client_new(CAROL);
+	root = client_new(0);
+	policy("\"acquire\", \"sriov\"", "\"e1000*\", \"igb*\"");
+	mock_pf(bed.host, NIC, 7);
+	UNTIL(property_is(root, NIC_PATH, "Device", "TotalVfs", "7"));
+}
+
+static void stop(void)
+{
+	alice = client_free(alice);
+	bob = client_free(bob);
+	carol = client_free(carol);
+	root = client_free(root);
+	bed_stop();
+}
+
+static const char *set_vfs(struct client *client, const char *path, unsigned int n)
+{
+	return call_error(client, path, "Device", "SetNumVfs", "u", n);
+}
+
+static bool fence_is(const char *device, const char *value)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", device);
+	_cleanup_free_ char *now = tree_read(bed.host->fd, "%s/sriov_drivers_autoprobe", path);
+
+	return streq0(now, value);
+}
+
+START_TEST(test_functions_come_and_go)
+{
+	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	/* All are there when the call returns, and no host driver has one. */
+	ck_property(alice, NIC_PATH, "Device", "NumVfs", "2");
+	ck_property(alice, DEVICE_PATH "pci_0000_03_10_0", "Device", "PhysicalFunction", NIC_PATH);
+	ck_property(alice, DEVICE_PATH "pci_0000_03_10_1", "Device", "State", "host");
+	ck_driver(NEW_0, "");
+	ck_driver(NEW_1, "");
+	ck_assert(fence_is(NIC, "1"));
+	ck_assert(host_did("STORE " NIC "/sriov_drivers_autoprobe 0"));
+	/* Another number: by way of none. */
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 3), "");
+	ck_property(alice, NIC_PATH, "Device", "NumVfs", "3");
+	ck_assert(host_did("NUMVFS " NIC " 0 0"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "");
+	ck_property(alice, NIC_PATH, "Device", "NumVfs", "0");
+	ck_assert(fence_is(NIC, "1"));
+	/* Who had it off finds it off. */
+	tree_write(bed.host->fd, "0\n", "sys/bus/pci/devices/" NIC "/sriov_drivers_autoprobe");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 1), "");
+	ck_assert(fence_is(NIC, "0"));
+	ck_driver(NEW_0, "");
+}
+END_TEST
+
+START_TEST(test_who_may_not)
+{
+	ck_assert_str_eq(set_vfs(bob, NIC_PATH, 2), "NotPermitted");
+	ck_assert_str_eq(set_vfs(carol, NIC_PATH, 2), "NotPermitted");
+	policy("\"acquire\"", "\"e1000*\"");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "NotPermitted");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 8), "BadOption");
+	ck_assert_str_eq(set_vfs(root, DEVICE_PATH "pci_0000_02_01_0", 1), "BadOption");
+	ck_assert_str_eq(set_vfs(root, DEVICE_PATH "pci_0000_02_01_0", 0), "BadOption");
+	ck_assert(!host_did("NUMVFS"));
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+}
+END_TEST
+
+START_TEST(test_never_from_under_a_lease)
+{
+	_cleanup_claim_ struct claim one = { .handoff = -EBADF }, two = one, pf = one;
+
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	one = acquire(alice, .devices = { NEW_0 });
+	ck_claimed(one);
+	two = acquire(bob, .devices = { NEW_1 });
+	ck_claimed(two);
+	/* Two users have one each; the PF is nobody's. */
+	pf = acquire(alice, .devices = { NIC });
+	ck_assert_msg(streq(pf.error, "DeviceInUse") || streq(pf.error, "GroupBusy"), "%s",
+		      pf.error);
+	claim_done(&pf);
+	pf = acquire(bob, .devices = { NIC });
+	ck_assert_msg(streq(pf.error, "DeviceInUse") || streq(pf.error, "GroupBusy"), "%s",
+		      pf.error);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "GroupBusy");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 0), "GroupBusy");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 3), "GroupBusy");
+	/* That many there are. */
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	ck_assert_str_eq(release(alice, one.lease), "");
+	UNTIL(lease_gone(alice, one.lease));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "GroupBusy");
+	/* Over, and not yet gone: its VMM has it open. */
+	mock_hold(bed.host, NEW_1, true);
+	ck_assert_str_eq(release(bob, two.lease), "");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "GroupBusy");
+	mock_hold(bed.host, NEW_1, false);
+	UNTIL(lease_gone(alice, two.lease));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+}
+END_TEST
+
+START_TEST(test_what_the_host_does_with_them)
+{
+	/* The usual PF has two, on igbvf. */
+	policy("\"acquire\", \"sriov\"", "\"igb\"");
+	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "ConsentRequired");
+	mock_net_configure(bed.host, "eth5", "address 10.0.0.2/24\n");
+	policy("\"acquire\", \"sriov\"", "\"igb*\"");
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_08_10_0", "Device", "Uses", "[network]"));
+	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "DeviceInUse");
+	ck_driver(VF_A, "igbvf");
+	ck_assert(!host_did("NUMVFS"));
+}
+END_TEST
+
+START_TEST(test_a_pf_and_its_functions_of_one_owner)
+{
+	_cleanup_claim_ struct claim pf = acquire(alice, .devices = { NIC }),
+				     vf = { .handoff = -EBADF };
+	_cleanup_claim_ struct claim other = { .handoff = -EBADF };
+
+	ck_claimed(pf);
+	ck_assert_str_eq(set_vfs(bob, NIC_PATH, 2), "NotPermitted");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	other = acquire(bob, .devices = { NEW_0 });
+	ck_refused(other, "GroupBusy");
+	ck_assert(strstr(other.message, NIC));
+	/* In one lease they would go in one go. */
+	ck_assert_str_eq(call_error(alice, pf.lease, "Lease", "AddDevices", "asa{sv}", 1, NEW_0, 0),
+			 "GroupBusy");
+	vf = acquire(alice, .devices = { NEW_0 });
+	ck_claimed(vf);
+	/* The PF's lease ends, and waits for the other one: unbinding the PF takes the VF away. */
+	ck_assert_str_eq(release(alice, pf.lease), "");
+	ck_property(root, pf.lease, "Lease", "State", "draining");
+	bed_sleep(600 * 1000);
+	ck_property(root, pf.lease, "Lease", "State", "draining");
+	ck_property(root, vf.lease, "Lease", "State", "leased");
+	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	/* Nobody gets another of its functions meanwhile. */
+	claim_done(&other);
+	other = acquire(alice, .devices = { NEW_1 });
+	ck_refused(other, "GroupBusy");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "GroupDraining");
+	ck_assert_str_eq(release(alice, vf.lease), "");
+	UNTIL(lease_gone(root, vf.lease));
+	UNTIL(lease_gone(root, pf.lease));
+	ck_driver(NIC, "e1000e");
+}
+END_TEST
+
+START_TEST(test_another_program_of_the_owner)
+{
+	struct client *sibling = client_new(ALICE);
+	_cleanup_claim_ struct claim pf = acquire(alice, .devices = { NIC });
+
+	ck_claimed(pf);
+	ck_assert_str_eq(set_vfs(sibling, NIC_PATH, 2), "DBus.AccessDenied");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 2), "");
+	client_free(sibling);
+}
+END_TEST
+
+START_TEST(test_meanwhile)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	struct pending *first;
+
+	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	first = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
+	UNTIL(host_did("STORE " NIC "/sriov_drivers_autoprobe 0"));
+	/* Everybody else is answered, and nobody gets the device. */
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 1), "GroupBusy");
+	claim = acquire(bob, .devices = { NIC });
+	ck_refused(claim, "GroupBusy");
+	/* Who asked goes: it is done all the same, and to its end. */
+	call_drop(first);
+	alice = client_free(alice);
+	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", "2"));
+	UNTIL(fence_is(NIC, "1"));
+	UNTIL(streq(set_vfs(root, NIC_PATH, 2), ""));
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 0), "");
+}
+END_TEST
+
+START_TEST(test_what_the_kernel_refuses)
+{
+	mock_fail(bed.host, "NUMVFS", NIC, ENOENT, 1);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DriverFailed");
+	ck_assert(fence_is(NIC, "1"));
+	mock_fail(bed.host, "NUMVFS", NIC, ENOMEM, 1);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DriverFailed");
+	/* It says yes and does nothing. */
+	mock_fail(bed.host, "NUMVFS", NIC, 0, 1);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DriverFailed");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+	ck_assert(fence_is(NIC, "1"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	/* In the middle: what is left is said, and nobody is blocked by it. */
+	mock_fail_after(bed.host, "NUMVFS", NIC, EIO, 1);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 3), "DriverFailed");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+	/* Whoever does it dies. */
+	mock_kill_after(bed.host, "NUMVFS", NIC, 0);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DriverFailed");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "2");
+}
+END_TEST
+
+START_TEST(test_a_failed_one)
+{
+	mk_error_event(bed.host->fd, NIC, "FAILED_RECOVERY", false);
+	UNTIL(property_is(root, NIC_PATH, "Device", "Health", "failed"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DeviceFailed");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("sriov");
+
+	bed_test(suite, start, stop, test_functions_come_and_go, 1);
+	bed_test(suite, start, stop, test_who_may_not, 1);
+	bed_test(suite, start, stop, test_never_from_under_a_lease, 1);
+	bed_test(suite, start, stop, test_what_the_host_does_with_them, 1);
+	bed_test(suite, start, stop, test_a_pf_and_its_functions_of_one_owner, 1);
+	bed_test(suite, start, stop, test_another_program_of_the_owner, 1);
+	bed_test(suite, start, stop, test_meanwhile, 1);
+	bed_test(suite, start, stop, test_what_the_kernel_refuses, 1);
+	bed_test(suite, start, stop, test_a_failed_one, 1);
+	return bed_main(suite, true);
+}
