@@ -20,6 +20,7 @@
 struct announcer;
 struct bus;
 struct refusals;
+struct probing;
 struct survey;
 
 /* r: 0: in force; else error says why, and the old policy stays. */
@@ -46,9 +47,11 @@ struct manager {
 	struct topology topology;
 	struct scanner scanner;
 	struct host_features features;
+	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
 	struct ledger ledger;
 	struct engine engine;
 	struct survey *survey;
+	struct probing *probing;
 
 	struct manager_paths paths;
 	struct policy *policy; /* NULL until one was read: nobody may have anything */

@@ -9,6 +9,7 @@
 #include "daemon/util/log.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -30,12 +31,16 @@ struct survey {
 	bool again;
 };
 
-/* ---- the child: a message for each device, its name and then "kind\ttext" lines */
+/*
+ * ---- the child: a message for each device, "name identity" and then "kind\ttext" lines: by the
+ * time it is read, its address may be another device's
+ */
 
 static int report(int sock, const struct device *device, const struct use_list *uses)
 {
 	char message[8192];
-	size_t used = (size_t)snprintf(message, sizeof(message), "%s\n", device->name);
+	size_t used = (size_t)snprintf(message, sizeof(message), "%s %" PRIu64 "\n", device->name,
+				       device->identity);
 
 	for (size_t i = 0; i < uses->n; i++) {
 		int k = snprintf(message + used, sizeof(message) - used, "%s\t%.512s\n",
@@ -102,14 +107,19 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	_cleanup_free_ char *text = strndup(data, size);
 	struct use_list uses = { 0 };
 	struct device *device;
-	char *end;
+	char *end, *identity;
 
 	end = text ? strchr(text, '\n') : NULL;
 	if (!end)
 		return;
 	*end = 0;
+	identity = strrchr(text, ' ');
+	if (!identity)
+		return;
+	*identity++ = 0;
 	device = topology_device(survey->topology, text);
-	if (!device || parse_uses(end + 1, &uses) < 0) {
+	if (!device || device->identity != strtoull(identity, NULL, 10) ||
+	    parse_uses(end + 1, &uses) < 0) {
 		use_list_done(&uses);
 		return;
 	}

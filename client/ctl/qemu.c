@@ -45,13 +45,14 @@ static int append_cdev(char *const *devices, replace_lookup lookup, void *userda
 
 static int append_node(char *const *devices, char ***command)
 {
-	int r = 0;
+	int r = 0, n = 0;
 
 	STRV_FOREACH (name, devices) {
 		if (r >= 0)
 			r = strv_extend(command, "-device");
 		if (r >= 0)
-			r = strv_extendf(command, "vfio-pci,host=%s", *name);
+			r = strv_extendf(command, "vfio-pci,host=%s,id=" IOMMUFD_ID "%d", *name,
+					 n++);
 	}
 	return r;
 }

@@ -77,7 +77,7 @@ static uint32_t count_leases(struct manager *manager, const struct iommu *iommu)
 			const struct group *group =
 				topology_group(&manager->topology, lease->groups[i].id);
 
-			if (group && group_behind(group, iommu)) {
+			if (group && !lease->groups[i].gone && group_behind(group, iommu)) {
 				n++;
 				break;
 			}

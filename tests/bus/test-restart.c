@@ -504,6 +504,58 @@ START_TEST(bad_journals)
 }
 END_TEST
 
+/*
+ * The groups that one names are nobody's until root says so, and what is at work there is not
+ * disturbed: neither a VMM (0), nor a driver of the host (1).
+ */
+START_TEST(bad_journal_keeps_its_group)
+{
+	const char *device = _i ? BEHIND : NIC, *group = _i ? "/org/vfiod1/group/5" : GROUP_3;
+	_cleanup_free_ char *text = NULL, *lease = NULL, *driver = NULL, *override = NULL;
+
+	if (_i == 0) {
+		_cleanup_claim_ struct claim claim =
+			acquire(alice, .devices = { NIC }, .persist = true);
+		_cleanup_strv_ char **journals = host_journals();
+
+		ck_claimed(claim);
+		mock_hold(bed.host, NIC, true);
+		text = tree_read(bed.host->fd, "run/leases/%s", journals[0]);
+		memcpy(strstr(text, "\"version\""), "\"unknown\"", 9);
+		daemon_kill();
+		tree_remove(bed.host->fd, "run/leases/%s", journals[0]);
+	} else {
+		text = strdup("{ \"groups\": [ { \"id\": 5 } ],");
+		daemon_kill();
+	}
+	driver = host_driver(device);
+	override = host_override(device);
+	tree_write(bed.host->fd, text, "run/leases/0000000000000001.json");
+	daemon_start();
+	lease = property(root, group, "Group", "Lease");
+	ck_property(root, lease, "Lease", "State", "leased");
+	ck_assert_str_eq(call_error(root, "/org/vfiod1", "Manager", "Rescan", NULL), "");
+	{
+		_cleanup_claim_ struct claim refused = acquire(root, .devices = { device });
+
+		ck_refused(refused, "GroupBusy");
+	}
+	bed_sleep(300000);
+	ck_driver(device, driver);
+	ck_override(device, override);
+	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	ck_assert_str_eq(release(root, lease), "");
+	if (_i == 0) {
+		UNTIL(host_did("UNBIND " NIC " vfio-pci"));
+		ck_property(root, group, "Group", "State", "draining");
+		mock_hold(bed.host, NIC, false);
+	}
+	UNTIL(lease_gone(root, lease));
+	ck_driver(device, _i ? "e1000" : "e1000e");
+	tree_remove(bed.host->fd, "run/leases/0000000000000001.json");
+}
+END_TEST
+
 /* What a write left that was not finished is nothing. */
 START_TEST(unfinished_write)
 {
@@ -545,6 +597,7 @@ int main(void)
 	bed_test(suite, set_up, tear_down, device_goes_meanwhile, 2);
 	bed_test(suite, set_up, tear_down, stray_acl, 1);
 	bed_test(suite, set_up, tear_down, bad_journals, 1);
+	bed_test(suite, set_up, tear_down, bad_journal_keeps_its_group, 2);
 	bed_test(suite, set_up, tear_down, unfinished_write, 1);
 	return bed_main(suite, true);
 }

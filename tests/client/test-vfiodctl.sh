@@ -181,7 +181,7 @@ run 0 "$ctl" run --qemu 03:00.0 -- echo qemu -m 1G
 out '^qemu -m 1G -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+$'
 settle
 run 0 "$ctl" run --qemu --mode=node 03:00.0 -- echo qemu
-out '^qemu -device vfio-pci,host=0000:03:00.0$'
+out '^qemu -device vfio-pci,host=0000:03:00.0,id=vfiod0$'
 settle
 run 7 "$ctl" run 03:00.0 -- sh -c 'exit 7'
 settle

@@ -33,6 +33,7 @@ static void make_skeleton(struct mock_host *mock)
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		tree_mkdir(mock->fd, "%s", dirs[i]);
+	tree_write(mock->fd, "1\n", "sys/bus/pci/drivers_autoprobe");
 	tree_write(mock->fd, "", "proc/1/mountinfo");
 	tree_write(mock->fd, "", "proc/self/mountinfo");
 	tree_write(mock->fd, "Filename\tType\tSize\tUsed\tPriority\n", "proc/swaps");
@@ -272,6 +273,8 @@ static void link_physfn(struct mock_host *mock, const char *path, const char *ph
 	while (tree_exists(mock->fd, "%s/virtfn%d", parent, n))
 		n++;
 	tree_link(mock->fd, path, "%s/virtfn%d", parent, n);
+	if (tree_exists(mock->fd, "%s/sriov_totalvfs", parent))
+		return;
 	tree_write(mock->fd, "8\n", "%s/sriov_totalvfs", parent);
 	tree_write(mock->fd, "1\n", "%s/sriov_drivers_autoprobe", parent);
 }

@@ -101,7 +101,6 @@ const char vfs_policy[] = "{\"version\":1,\"rules\":[{\"id\":\"all\",\"subjects\
 		"00000000000000a1", BOB, "bobs", LEASE_LEASED, 1, \
 			"0000:00:02.0/granted/all/e1000e"         \
 	}
-#define MODE(m) .has_mode = true, .mode = (m)
 
 const struct row rows[] = {
 	/* What is asked for. */

@@ -34,6 +34,7 @@ struct row {
 	bool persist;
 	uint64_t memlock;
 	const char *expect; /* "device vendor:product" */
+	const char *grows;  /* id of the lease that is to have more; NULL: a new one */
 	int park_vfio;	    /* 1 + number of a rule that the parser would not let say so */
 
 	enum reason reason;
@@ -43,10 +44,16 @@ struct row {
 	enum mode granted;
 };
 
+/* Modes of a row. */
+#define MODE(m) .has_mode = true, .mode = (m)
+
 extern const struct world_device lab[];
 extern const size_t n_lab;
 extern const struct row rows[];
 extern const size_t n_rows;
+/* In decide-grow-table.c. */
+extern const struct row grow_rows[];
+extern const size_t n_grow_rows;
 
 /* Everybody everything; some some; some in one mode only; everybody everything, PFs too. */
 extern const char open_policy[], careful_policy[], node_policy[], vfs_policy[];
