@@ -183,8 +183,9 @@ static void add_repair(struct builder *b, const struct lease *lease, const struc
 		add(b, (struct step){ .kind = STEP_QUIET });
 }
 
-/* 0: fine, or put right; > 0: it could not be; -errno. */
-static int put_right(const struct guard *guard, const struct lease_device *d, int sock)
+/* 0: fine, or put right; > 0: it could not be; -errno. first: nothing was tried before. */
+static int try_to_put_right(const struct guard *guard, const struct lease_device *d, int sock,
+			    bool first)
 {
 	const struct host *host = guard->run->engine->host;
 	const struct step_context context = { .host = host, .subsystem = "pci" };
@@ -202,11 +203,19 @@ static int put_right(const struct guard *guard, const struct lease_device *d, in
 	/* Another one by now: its event is on its way. */
 	if (d->appearance && sysfs_get_appearance(host, "pci", d->name) != d->appearance)
 		return 0;
-	r = tell(sock, d, &found);
+	r = first ? tell(sock, d, &found) : 0;
 	if (r < 0)
 		return r;
 	add_repair(&b, guard->run->lease, &found);
 	return steps_run(&context, &b.plan, sock);
+}
+
+/* Somebody may write at the very moment: what is read back then is no failure of ours yet. */
+static int put_right(const struct guard *guard, const struct lease_device *d, int sock)
+{
+	int r = try_to_put_right(guard, d, sock, true);
+
+	return r > 0 ? try_to_put_right(guard, d, sock, false) : r;
 }
 
 /* "DMA" and "DMA-FQ" differ in when the IOMMU forgets, not in what it lets through. */

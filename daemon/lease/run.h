@@ -44,7 +44,6 @@ struct lease_run {
 	unsigned int n_retries;
 	unsigned int n_deaths; /* of workers that put things back */
 	unsigned int n_home;   /* tries to remove its journal that failed */
-	unsigned int n_home;   /* how often its journal could not be removed, all being done */
 	sd_event_source *holders_timer;
 	struct child *holders_child;
 

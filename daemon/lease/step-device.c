@@ -354,9 +354,11 @@ int step_quiet(struct step_run *run, const struct step *step)
 int step_vfs(struct step_run *run, const struct step *step, bool on)
 {
 	int r = sysfs_set_vf_probe(run->host, step->arg, on);
+	_cleanup_free_ char *driver = NULL;
 
 	/* A function that has gone has taken its VFs along. */
-	if (r == -ENOENT)
+	if (r == -ENOENT &&
+	    sysfs_get_driver(run->host, run->subsystem, step->arg, &driver) == -ENOENT)
 		return 0;
 	return r < 0 ? say(run, r, "sriov_drivers_autoprobe of %s cannot be set to %d: %s",
 			   step->arg, on, strerror(-r))

@@ -568,5 +568,5 @@ int main(void)
 	tcase_add_loop_test(tcase, add_inside_cut_short, 0, 2);
 	tcase_add_test(tcase, remove_group_over_restart);
 	suite_add_tcase(suite, tcase);
-	return bed_main(suite, false);
+	return bed_main(suite, true);
 }

@@ -786,6 +786,49 @@ START_TEST(killed_in_the_middle)
 }
 END_TEST
 
+/* The daemon dies while its process switches, on the way there (0) or back (1). */
+START_TEST(killed_while_it_switches)
+{
+	_cleanup_free_ char *before = host_picture(), *after = NULL;
+	_cleanup_claim_ struct claim claim = { 0 };
+	struct pending *pending = NULL;
+
+	if (_i == 1)
+		claim = claim_pair(false);
+	tree_write(bed.host->fd, "700\n", "slow/STORE/drivers_autoprobe");
+	if (_i == 0)
+		pending = acquire_start(alice, &(struct ask){ .devices = { NIC } });
+	else
+		end_lease(&claim);
+	UNTIL(process_named("vfiod-switch") > 0);
+	kill_daemon();
+	pending = call_drop(pending);
+	UNTIL(process_named("vfiod-switch") == 0 && !keeper_is_there());
+	ck_assert(autoprobe_is("1") && !file_is_there());
+	tree_remove(bed.host->fd, "slow");
+	daemon_start();
+	UNTIL((free(after), after = host_picture(), streq(before, after)));
+}
+END_TEST
+
+/* The process that switches dies: it is tried again, or the claim is refused. */
+START_TEST(the_switching_dies)
+{
+	_cleanup_claim_ struct claim claim = { 0 }, again = { 0 };
+
+	if (_i == 0) {
+		mock_kill_after(bed.host, "STORE", "drivers_autoprobe", 0);
+		claim = acquire(alice, .devices = { NIC });
+		ck_refused(claim, "DriverFailed");
+		UNTIL(is_on(NIC, "e1000e", ""));
+	}
+	again = claim_pair(false);
+	if (_i == 1)
+		mock_kill_after(bed.host, "STORE", "drivers_autoprobe", 0);
+	let_go(&again);
+}
+END_TEST
+
 #define CASE(fixture, test, n) bed_test(suite, fixture, stop, test, n)
 
 int main(void)
@@ -816,5 +859,7 @@ int main(void)
 	CASE(start, bad_file, 5);
 	CASE(start, a_probe_hangs_afterwards, 1);
 	CASE(start, killed_in_the_middle, 5);
+	CASE(start, killed_while_it_switches, 2);
+	CASE(start, the_switching_dies, 2);
 	return bed_main(suite, true);
 }

@@ -348,6 +348,105 @@ START_TEST(worker_is_stuck)
 }
 END_TEST
 
+/* One that shuts a device off, of a lease that stands. The lease ends before the worker does. */
+START_TEST(worker_is_stuck_and_lease_ends)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { NIC_A, NIC_B }, .mode = "cdev", .persist = true);
+
+	ck_claimed(claim);
+	mock_hold(bed.host, NIC_B, true);
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "RemoveDevices", "as", 1, NIC_B),
+			 "");
+	UNTIL(host_did("UNBIND " NIC_B " vfio-pci"));
+	restart();
+	ck_property(root, claim.lease, "Lease", "State", "leased");
+	ck_assert_str_eq(release(root, claim.lease), "");
+	for (int i = 0; i < 2; i++) {
+		/* Nobody touches a device of it meanwhile. */
+		bed_sleep(1300000);
+		ck_property(root, claim.lease, "Lease", "State", "draining");
+		ck_driver(NIC_A, "vfio-pci");
+		ck_assert(!host_did("UNBIND " NIC_A " vfio-pci"));
+		if (i == 0)
+			restart();
+	}
+	mock_hold(bed.host, NIC_B, false);
+	UNTIL(lease_gone(root, claim.lease));
+}
+END_TEST
+
+/* A watcher that knew the picture before gets what makes of it the one after. */
+START_TEST(watchers_go_on)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { NIC }, .name = "vm", .persist = true);
+	struct watch *watch = watch_new(CAROL);
+
+	ck_claimed(claim);
+	watch_settled(watch);
+	for (int i = 0; i < 3; i++) {
+		restart();
+		watch_settled(watch);
+	}
+	ck_assert_uint_eq(watch_count(watch, "removed"), 0);
+	ck_assert_str_eq(release(root, claim.lease), "");
+	UNTIL(watch_count(watch, "ended"));
+	watch_settled(watch);
+	watch_free(watch);
+}
+END_TEST
+
+/* The bus has not noticed yet that the daemon before is gone: the name is waited for. */
+START_TEST(name_is_taken)
+{
+	ck_assert_int_eq(daemon_stop(), 0);
+	ck_assert_int_ge(sd_bus_request_name(root->bus, VFIOD_NAME, 0), 0);
+	daemon_start_only();
+	bed_sleep(500000);
+	ck_assert(!bed.ready);
+	ck_assert_int_eq(kill(bed.daemon, 0), 0);
+	if (_i == 0) {
+		ck_assert_int_ge(sd_bus_release_name(root->bus, VFIOD_NAME), 0);
+		UNTIL(bed.ready);
+		return;
+	}
+	/* Not for ever: somebody else has it. */
+	daemon_gone();
+	ck_assert(daemon_said("another process owns the name"));
+	ck_assert_int_ge(sd_bus_release_name(root->bus, VFIOD_NAME), 0);
+	daemon_start();
+}
+END_TEST
+
+/* What is left of a lease on disk would take the devices from their next owner: nobody is that. */
+START_TEST(journal_stays)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC });
+	_cleanup_claim_ struct claim other = { 0 };
+
+	ck_claimed(claim);
+	mock_fail(bed.host, "UNLINK", "journal", EIO, 0);
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(daemon_said("cannot be removed"));
+	ck_driver(NIC, "e1000e");
+	for (int i = 0; i < 2; i++) {
+		other = acquire(root, .devices = { NIC });
+		ck_assert_msg(strncmp(other.error, "Group", 5) == 0, "%s", other.error);
+		claim_done(&other);
+		if (i == 0)
+			restart();
+	}
+	tree_remove(bed.host->fd, "fail");
+	UNTIL(lease_gone(root, claim.lease));
+	other = acquire(root, .devices = { NIC });
+	ck_claimed(other);
+	restart();
+	ck_property(root, other.lease, "Lease", "State", "leased");
+	ck_assert_str_eq(release(root, other.lease), "");
+}
+END_TEST
+
 /* Nobody's handoff hangs for ever. */
 START_TEST(handoff_is_cut)
 {
@@ -591,6 +690,10 @@ int main(void)
 	bed_test(suite, set_up, tear_down, killed_in_claim, 2);
 	bed_test(suite, set_up, tear_down, killed_in_release, 1);
 	bed_test(suite, set_up, tear_down, worker_is_stuck, 1);
+	bed_test(suite, set_up, tear_down, worker_is_stuck_and_lease_ends, 1);
+	bed_test(suite, set_up, tear_down, watchers_go_on, 1);
+	bed_test(suite, set_up, tear_down, name_is_taken, 2);
+	bed_test(suite, set_up, tear_down, journal_stays, 1);
 	bed_test(suite, set_up, tear_down, handoff_is_cut, 1);
 	bed_test(suite, set_up, tear_down, failed_stays, 1);
 	bed_test(suite, set_up, tear_down, stopped, 1);

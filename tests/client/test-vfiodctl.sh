@@ -57,7 +57,7 @@ for _ in {1..100}; do
 done
 DBUS_SYSTEM_BUS_ADDRESS=$(cat "$work/address")
 for verb in list tree leases "show 1" "explain 03:00.0" "acquire 03:00.0" "release 1" reload rescan \
-    "run 03:00.0 -- true"; do
+    "run 03:00.0 -- true" "add 1 03:00.0" "remove 1 03:00.0" "revoke 1" drain; do
     # shellcheck disable=SC2086 # the verb's arguments
     run 6 "$ctl" $verb
     err 'vfiod does not answer on the system bus .*systemctl status'

@@ -13,11 +13,13 @@
  *                    first AFTER times; "ignore": it does nothing and says 0; "kill": who
  *                    does it is killed before it does anything
  *                    OP: OVERRIDE, UNBIND, PROBE, BIND; STORE (of an attribute); GROUP (of a
- * group); OPEN, ATTACH, SETTLE, GRANT for others fail-at          "ERRNO N": of all operations of
- * any kind, counted from 0 in `calls` while this is there, the Nth fails so; `failed` is there
- * then, and says which it was slow/OP/DEVICE   milliseconds before OP held/DEVICE      an unbind
- * from VFIO waits while this is there open/NAME        FIFO of a VFIO node; an unbind waits while
- * it has readers owned/GROUP      DMA ownership of the group is taken: host drivers are refused
+ *                    group); OPEN, ATTACH, SETTLE, GRANT for others
+ *   fail-at          "ERRNO N": of all that the daemon does, counted from 0 in `calls` while this
+ *                    is there, the Nth fails so; `failed` is there then, and says which it was
+ *   slow/OP/DEVICE   milliseconds before OP
+ *   held/DEVICE      an unbind from VFIO waits while this is there
+ *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
+ *   owned/GROUP      DMA ownership of the group is taken: host drivers are refused
  *   old-kernel       driver_override takes the device lock (before 6.12.91)
  *   busy/NAME        a block device is open exclusively
  *   foreign/NODE     who else may open a node, in words

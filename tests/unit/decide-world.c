@@ -288,7 +288,8 @@ static void check_member(const struct world *world, const struct request *reques
 	ck_assert_ptr_nonnull(device);
 	ck_assert_int_eq(verdict->reason, REASON_ALLOWED);
 	ck_assert_uint_eq(verdict->identity, device->identity);
-	ck_assert(streq0(verdict->host_driver, device->driver));
+	/* Of one that the lease has: what it had before. */
+	ck_assert(streq0(verdict->host_driver, own ? own->saved_driver : device->driver));
 	ck_assert_ptr_nonnull(device->group);
 	ck_assert_int_ne(device->group->kind, GROUP_NOIOMMU);
 	if (own) {

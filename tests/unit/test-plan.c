@@ -46,7 +46,10 @@ static char *plan_text(const struct plan *plan)
 		const struct step *s = &plan->steps[i];
 		const char *arg = s->arg ? s->arg : "-";
 
-		if (s->device)
+		/* The switch of VFs is the function's, whosever device it is for. */
+		if (s->kind == STEP_VFS_OFF || s->kind == STEP_VFS_BACK)
+			ck_assert_str_eq(s->device, s->lease_device->vf_switch);
+		else if (s->device)
 			ck_assert_str_eq(s->device, s->lease_device->name);
 		ck_assert_int_eq(strv_extendf(&lines, "%s %s %s", step_kind_to_string(s->kind),
 					      s->device ? s->device : "-", arg),
@@ -499,6 +502,50 @@ START_TEST(test_change_rules)
 }
 END_TEST
 
+/* Two VFs of one function, one of another whose switch was off. */
+static struct lease *vf_lease(void)
+{
+	struct lease *lease = make_lease(MODE_CDEV);
+	struct lease_device *d;
+
+	put(lease, "0000:08:10.0", NULL, 9, DEVICE_GRANTED, "igbvf", "vfio-pci");
+	put(lease, "0000:08:10.2", NULL, 10, DEVICE_GRANTED, NULL, "vfio-pci");
+	put(lease, "0000:09:10.0", NULL, 11, DEVICE_GRANTED, NULL, "vfio-pci");
+	for (size_t i = 0; i < 2; i++) {
+		d = &lease->devices[i];
+		ck_assert_int_eq(free_and_strdup(&d->vf_switch, "0000:08:00.0"), 0);
+	}
+	return lease;
+}
+
+START_TEST(test_switch_of_vfs)
+{
+	_cleanup_(lease_freep) struct lease *lease = vf_lease(), *none = bridge_lease(MODE_GROUP);
+	_cleanup_(plan_done) struct plan off = { 0 }, claim = { 0 }, shared = { 0 }, back = { 0 };
+
+	ck_assert(lease_switches_vfs(lease) && !lease_switches_vfs(none));
+	ck_assert_int_eq(plan_vfs_off(lease, &off), 0);
+	assert_plan(&off, "VFS_OFF 0000:08:00.0 0000:08:00.0");
+	/* Before anything is done to a device, once for each function. */
+	ck_assert_int_eq(plan_claim(lease, NULL, &claim), 0);
+	ck_assert_int_eq(claim.steps[0].kind, STEP_VFS_OFF);
+	ck_assert(!claim.steps[0].keep_going);
+	for (size_t i = 1; i < claim.n; i++)
+		ck_assert(claim.steps[i].kind != STEP_VFS_OFF &&
+			  claim.steps[i].kind != STEP_VFS_BACK);
+	/* Another lease needs it off: it stays. */
+	ck_assert_int_eq(plan_restore(lease, &shared), 0);
+	for (size_t i = 0; i < shared.n; i++)
+		ck_assert_int_ne(shared.steps[i].kind, STEP_VFS_BACK);
+	lease->devices[0].vf_back = lease->devices[1].vf_back = true;
+	ck_assert_int_eq(plan_restore(lease, &back), 0);
+	ck_assert_int_eq(back.steps[0].kind, STEP_VFS_BACK);
+	ck_assert_str_eq(back.steps[0].arg, "0000:08:00.0");
+	ck_assert(back.steps[0].keep_going);
+	ck_assert_uint_eq(back.n, shared.n + 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("plan");
@@ -516,6 +563,7 @@ int main(void)
 	tcase_add_test(tc, test_grow_node_mode);
 	tcase_add_test(tc, test_park);
 	tcase_add_test(tc, test_park_node_mode_revokes_first);
+	tcase_add_test(tc, test_switch_of_vfs);
 	tcase_add_test(tc, test_empty);
 	tcase_add_test(tc, test_string_table);
 	tcase_add_loop_test(tc, test_claim_rules, 0, 20);
