@@ -76,9 +76,6 @@ int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *dev
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
 	int r;
 
-	/* An fd that this object keeps would have the kernel wait for it. */
-	for (const char *const *device = devices; *device; device++)
-		forget(lease, *device);
 	r = sd_bus_message_new_method_call(lease->bus, &call, VFIOD_NAME, lease->path, VFIOD_LEASE,
 					   "RemoveDevices");
 	if (r >= 0)
@@ -86,7 +83,12 @@ int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *dev
 	if (r < 0)
 		return error_set_bus(error, NULL, r);
 	r = client_call(lease->bus, call, NULL, error);
-	return r < 0 ? r : reload(lease, error);
+	if (r < 0)
+		return r;
+	/* The kernel waits for an fd that this object keeps. */
+	for (const char *const *device = devices; *device; device++)
+		forget(lease, *device);
+	return reload(lease, error);
 }
 
 int vfiod_lease_reset(struct vfiod_lease *lease, const char *const *devices, const char *kind,

@@ -232,7 +232,7 @@ int vfiod_lease_add_devices(struct vfiod_lease *lease, struct vfiod_request *req
 			    struct vfiod_error **error);
 /*
  * Gives devices (sysfs names, NULL at the end) back; returns when that is durable. The object's own
- * descriptors of them are closed first. A VMM must have let go of a device before it is home.
+ * descriptors of them are closed then. A VMM must have let go of a device before it is home.
  */
 int vfiod_lease_remove_devices(struct vfiod_lease *lease, const char *const *devices,
 			       struct vfiod_error **error);

@@ -34,7 +34,7 @@ void fault_init(void)
 void fault_list(void)
 {
 	for (enum fault_point i = 0; i < FAULT_POINT_MAX; i++)
-		printf("%s%s\n", fault_point_table[i], fault_point_is_child(i) ? " worker" : "");
+		puts(fault_point_table[i]);
 }
 
 static int open_faults(void)
@@ -47,7 +47,8 @@ static void trace(int dir, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir, "trace", O_WRONLY | O_APPEND | O_CLOEXEC);
 	char line[128];
-	int k = snprintf(line, sizeof(line), "%s\n", name);
+	int k = snprintf(line, sizeof(line), "%s %s\n", name,
+			 getpid() == the_daemon ? "daemon" : "worker");
 
 	if (fd >= 0 && k > 0)
 		(void)!write(fd, line, (size_t)k);
@@ -83,11 +84,12 @@ static int errno_of(const char *name)
 	return 0;
 }
 
-int fault_reached(enum fault_point point)
+int fault_reached(const char *plan, enum fault_point point)
 {
 	static bool within; /* what is done here passes points itself */
 	const char *name = fault_point_to_string(point);
 	_cleanup_close_ int dir = -EBADF;
+	char full[64];
 	_cleanup_free_ char *what = NULL;
 
 	if (within)
@@ -96,8 +98,11 @@ int fault_reached(enum fault_point point)
 	if (dir < 0)
 		return 0;
 	within = true;
-	trace(dir, name);
-	what = take(dir, name);
+	snprintf(full, sizeof(full), "%s%s%s", plan ? plan : "", plan ? "." : "", name);
+	trace(dir, full);
+	what = take(dir, full);
+	if (!what && plan)
+		what = take(dir, name);
 	within = false;
 	if (!what)
 		return 0;

@@ -10,10 +10,14 @@
  *
  *   POINT   "daemon", "worker" or an errno's name, and how many times the point is passed before
  *           that ("ENOSPC 2"; default 0). Acted on once, and removed before.
- *   trace   if it is there: each point that is passed is appended, a line each
+ *   trace   if it is there: each point that is passed is appended, a line each, with " worker"
+ *           where that was in a child, " daemon" else
  *
  * "daemon" kills the daemon (from a child: the daemon that forked it, and the child goes on until
  * it finds out), "worker" the child that passes the point.
+ *
+ * A step of a child is a point of each plan that has it: claim.STEP_PROBE_BEGIN is not
+ * restore.STEP_PROBE_BEGIN, and STEP_PROBE_BEGIN alone is whichever comes first.
  */
 
 #include "daemon/lease/step.h"
@@ -85,29 +89,23 @@ enum fault_point {
 DECLARE_STRING_TABLE(fault_point, enum fault_point)
 
 /* Where those of the steps begin, two for each kind. */
-#define FAULT_STEPS (FAULT_HANDOFF_SENT + 1)
-
-/* Whether a child passes it, so that there is a worker to be killed. */
-static inline bool fault_point_is_child(enum fault_point point)
-{
-	return point >= FAULT_HANDOFF_BEGIN;
-}
+#define FAULT_STEPS (FAULT_POINT_MAX - 2 * STEP_KIND_MAX)
 
 #ifdef VFIOD_FAULT_POINTS
 /* Weak: a unit test that links a file with points in it, but not this, has none. */
-int fault_reached(enum fault_point point) __attribute__((weak));
-#define fault_point(name) ((void)(fault_reached && fault_reached(FAULT_##name)))
-#define fault_step(kind, done) \
-	((void)(fault_reached && fault_reached(FAULT_STEPS + 2 * (kind) + (done))))
+int fault_reached(const char *plan, enum fault_point point) __attribute__((weak));
+#define fault_point(name) ((void)(fault_reached && fault_reached(NULL, FAULT_##name)))
+#define fault_step(plan, kind, done) \
+	((void)(fault_reached && fault_reached(plan, FAULT_STEPS + 2 * (kind) + (done))))
 /* The same, and 0 or the -errno that is to happen here. */
-#define fault_error(name) (fault_reached ? fault_reached(FAULT_##name) : 0)
+#define fault_error(name) (fault_reached ? fault_reached(NULL, FAULT_##name) : 0)
 /* Call once in the daemon: the process that "daemon" means. */
 void fault_init(void);
-/* Prints them all, a line each, those of children with " worker" behind. */
+/* Prints them all, a line each. */
 void fault_list(void);
 #else
-#define fault_point(name)      ((void)0)
-#define fault_step(kind, done) ((void)0)
-#define fault_error(name)      0
-#define fault_init()	       ((void)0)
+#define fault_point(name)	     ((void)0)
+#define fault_step(plan, kind, done) ((void)0)
+#define fault_error(name)	     0
+#define fault_init()		     ((void)0)
 #endif

@@ -4,6 +4,7 @@
 
 #include "daemon/caps.h"
 #include "daemon/fault.h"
+#include "daemon/hotplug/net.h"
 #include "daemon/policy-load.h"
 #include "daemon/run.h"
 #include "daemon/util/log.h"
@@ -18,14 +19,18 @@ static void help(void)
 	     "Brokers VFIO devices between this host and its virtual machine monitors. Started by\n"
 	     "the service manager (vfiod.service); see vfiod(8).\n\n"
 	     "  -h --help     this text\n"
-	     "     --version  the version");
+	     "     --version  the version\n"
+	     "     --unfence  where no vfiod runs: has the kernel probe new PCI devices again, if\n"
+	     "                one that ended had switched that off (ExecStopPost= of its unit)");
 }
 
+/* 1: to be run; 2: to be unfenced. */
 static int parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "unfence", no_argument, NULL, 'U' },
 #ifdef VFIOD_FAULT_POINTS
 		{ "fault-points", no_argument, NULL, 'F' },
 #endif
@@ -47,13 +52,13 @@ static int parse_options(int argc, char **argv)
 		return 0;
 	}
 #endif
-	if (c != -1)
+	if (c != -1 && c != 'U')
 		return -EINVAL;
 	if (optind < argc) {
 		fprintf(stderr, "vfiod: takes no arguments\n");
 		return -EINVAL;
 	}
-	return 1;
+	return c == 'U' ? 2 : 1;
 }
 
 int main(int argc, char **argv)
@@ -72,5 +77,5 @@ int main(int argc, char **argv)
 	log_init();
 	if (caps_drop() < 0)
 		return EXIT_FAILURE;
-	return daemon_run(&paths);
+	return r == 2 ? net_unfence(paths.journal) : daemon_run(&paths);
 }

@@ -3,6 +3,7 @@
 /* Device events: what changed in sysfs goes into the topology, and from there to the bus. */
 
 #include "daemon/bus/bus.h"
+#include "daemon/hotplug/probing.h"
 #include "daemon/manager-health.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
@@ -13,6 +14,18 @@
 #include "daemon/vfio/node.h"
 
 #include <stdio.h>
+
+static void device_changed(struct manager *manager, const char *name, enum topology_change change)
+{
+	const struct device *device = topology_device(&manager->topology, name);
+
+	if (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED)
+		manager_health_appeared(manager, name);
+	/* The first walk is over before there is anything to be probed. */
+	if (manager->probing && device && streq(device->subsystem, "pci") &&
+	    (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED))
+		probing_device_came(manager->probing, name);
+}
 
 static void on_changed(enum topology_object object, const char *name, uint32_t group,
 		       enum topology_change change, void *userdata)
@@ -32,8 +45,7 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 		bus_announce_iommus(manager->bus);
 		return;
 	case OBJECT_DEVICE:
-		if (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED)
-			manager_health_appeared(manager, name);
+		device_changed(manager, name, change);
 		bus_announce_device(manager->bus, name, replaced);
 		bus_announce_group(manager->bus, group, false);
 		if (change != TOPOLOGY_CHANGED)
@@ -87,6 +99,7 @@ int manager_rescan(struct manager *manager)
 	int r = scan_all(&manager->scanner);
 
 	engine_fence_strangers(&manager->engine);
+	probing_look(manager->probing);
 	features_read(&manager->host, &manager->features);
 	if (memcmp(&before, &manager->features, sizeof(before)) != 0)
 		bus_announce_manager(manager->bus);
@@ -120,7 +133,7 @@ static struct lease *lease_above(struct manager *manager, const char *syspath)
 	return NULL;
 }
 
-static void check_node(struct manager *manager, const struct lease *lease, const char *node)
+static void check_node(struct manager *manager, struct lease *lease, const char *node)
 {
 	_cleanup_free_ char *why = NULL;
 	size_t n_allowed = lease->mode == MODE_NODE ? 1 : 0;
@@ -139,6 +152,9 @@ static void check_node(struct manager *manager, const struct lease *lease, const
 		"that does this",
 		node, lease->id, why ? why : "?",
 		r < 0 ? "cannot be shut again: " : "is shut again", r < 0 ? strerror(-r) : "");
+	/* Somebody else could open what the owner alone is to have (I1). */
+	if (r < 0)
+		engine_end(&manager->engine, lease, "its node is open to others", true);
 }
 
 static void on_node_event(struct manager *manager, const struct uevent *event)
@@ -176,20 +192,21 @@ static uint32_t read_group(const struct manager *manager, const char *device)
 }
 
 /*
- * Before anything else (I6). "bind" too: with some IOMMUs a device has no group before something
- * probes it.
+ * Before anything else (I6). Not on "add" alone: with some IOMMUs a device has no group before
+ * something probes it, and of events that nobody else would need none is too many to look at once.
  */
 static void fence_first(struct manager *manager, const struct uevent *event)
 {
 	uint32_t group;
 
-	if (!manager->ledger.leases || !streq(event->subsystem, "pci"))
+	if (!manager->ledger.leases || !streq(event->subsystem, "pci") ||
+	    !attr_name_valid(event->name))
 		return;
 	if (streq(event->action, "remove")) {
 		engine_device_went(&manager->engine, event->name);
 	} else if (streq(event->action, "unbind")) {
 		engine_device_unbound(&manager->engine, event->name);
-	} else if (streq(event->action, "add") || streq(event->action, "bind")) {
+	} else {
 		group = read_group(manager, event->name);
 		if (group != ID_UNKNOWN)
 			engine_device_came(&manager->engine, event->name, group, event->usec);
@@ -209,6 +226,7 @@ static void on_kernel_event(struct manager *manager, const struct uevent *event)
 	int r;
 
 	fence_first(manager, event);
+	probing_kernel_event(manager->probing, event);
 	if (is_scanned(event->subsystem)) {
 		engine_forget_clean(&manager->engine, event->name, event->seqnum);
 		if (streq(event->action, "remove"))
@@ -230,9 +248,10 @@ static void on_kernel_event(struct manager *manager, const struct uevent *event)
 
 static void on_udev_event(struct manager *manager, const struct uevent *event)
 {
+	probing_udev_event(manager->probing, event);
 	if (streq(event->subsystem, "vfio") || streq(event->subsystem, "vfio-dev"))
 		on_node_event(manager, event);
-	else if (!is_scanned(event->subsystem))
+	else if (!is_scanned(event->subsystem) && !streq(event->subsystem, "drivers"))
 		survey_poke(manager->survey); /* net, block, drm, …: who uses what */
 }
 
@@ -260,6 +279,8 @@ static void on_lost(bool udev, void *userdata)
 		for (size_t i = 0; lease->state == LEASE_LEASED && i < lease->n_groups; i++) {
 			char node[32];
 
+			if (lease->groups[i].gone)
+				continue;
 			snprintf(node, sizeof(node), "vfio/%u", lease->groups[i].id);
 			check_node(manager, lease, node);
 		}

@@ -6,6 +6,7 @@
  */
 
 #include "daemon/bus/bus.h"
+#include "daemon/hotplug/probing.h"
 #include "daemon/manager-internal.h"
 #include "daemon/policy-load.h"
 #include "daemon/util/log.h"
@@ -33,6 +34,9 @@ static void finish(struct manager *manager, int r, const char *error)
 			   manager->policy ? "the one in force stays"
 					   : "none is in force, every claim is refused");
 	tell_waiters(manager, r, error);
+	probing_set_policy(manager->probing,
+			   manager->policy && manager->policy->probe == PROBE_BROKER,
+			   manager->autoprobe_honoured);
 	manager_status(manager);
 	manager_maybe_ready(manager);
 }

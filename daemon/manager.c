@@ -9,6 +9,8 @@
 #include "daemon/bus/refusals.h"
 #include "daemon/bus/revoke.h"
 #include "daemon/fault.h"
+#include "daemon/hotplug/autoprobe.h"
+#include "daemon/hotplug/probing.h"
 #include "daemon/lease/places.h"
 #include "daemon/manager-health.h"
 #include "daemon/manager-internal.h"
@@ -48,8 +50,25 @@ static void on_lease_changed(struct lease *lease, void *userdata)
 
 	manager_count_uses(manager);
 	bus_announce_lease(manager->bus, lease);
+	probing_poke(manager->probing);
 	manager_status(manager);
 }
+
+static int on_may_begin(struct lease *lease, void *userdata)
+{
+	struct manager *manager = userdata;
+
+	return probing_ready(manager->probing, lease);
+}
+
+static void on_claims_go_on(void *userdata)
+{
+	struct manager *manager = userdata;
+
+	engine_claims_go_on(&manager->engine);
+}
+
+static const struct probing_ops probing_ops = { .go_on = on_claims_go_on };
 
 static void on_lease_removed(struct lease *lease, void *userdata)
 {
@@ -60,6 +79,7 @@ static void on_lease_removed(struct lease *lease, void *userdata)
 	bus_announce_lease(manager->bus, lease);
 	bus_lease_ended(manager->bus, lease);
 	survey_poke(manager->survey);
+	probing_poke(manager->probing);
 	manager_status(manager);
 }
 
@@ -69,6 +89,15 @@ static void on_fenced(struct lease *lease, const char *device, const char *outco
 	const struct lease_device *d = lease_device(lease, device);
 
 	bus_device_fenced(manager->bus, device, d ? d->group : ID_UNKNOWN, outcome);
+}
+
+static void on_group_changed(uint32_t group, void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = scan_group(&manager->scanner, group);
+
+	if (r < 0)
+		log_warning("reading group %u: %s", group, strerror(-r));
 }
 
 static void on_revoke_requested(struct lease *lease, void *userdata)
@@ -85,7 +114,9 @@ static int on_vouch(struct lease *lease, void **query, void (**query_free)(void 
 
 static const struct engine_ops engine_ops = {
 	.changed = on_lease_changed,
+	.may_begin = on_may_begin,
 	.fenced = on_fenced,
+	.group_changed = on_group_changed,
 	.removed = on_lease_removed,
 	.revoke_requested = on_revoke_requested,
 	.vouch = on_vouch,
@@ -142,7 +173,7 @@ static bool lease_opens(const struct manager *manager, const struct lease *lease
 		const struct device *now = topology_device(&manager->topology, d->name);
 		char group[32], cdev[64];
 
-		if (d->state != DEVICE_GRANTED)
+		if (d->state != DEVICE_GRANTED || d->gone)
 			continue;
 		snprintf(group, sizeof(group), "vfio/%u", d->group);
 		snprintf(cdev, sizeof(cdev), "vfio/devices/%s",
@@ -291,6 +322,7 @@ int manager_new(sd_event *event, struct manager **ret)
 
 static int open_host(struct manager *manager)
 {
+	char release[FEATURES_RELEASE_SIZE];
 	int r = host_open(&manager->host);
 
 	if (r < 0)
@@ -309,6 +341,8 @@ static int open_host(struct manager *manager)
 	if (r < 0)
 		return r;
 	features_read(&manager->host, &manager->features);
+	features_release(&manager->host, release);
+	manager->autoprobe_honoured = autoprobe_release_honours(release);
 	return survey_new(manager->event, &manager->host, &manager->topology, manager_on_surveyed,
 			  manager, &manager->survey);
 }
@@ -325,6 +359,10 @@ int manager_start(struct manager *manager, const struct manager_paths *paths)
 	}
 	r = engine_init(&manager->engine, manager->event, &manager->host, &manager->topology,
 			&manager->ledger, paths->journal, &engine_ops, manager);
+	manager->engine.autoprobe_honoured = manager->autoprobe_honoured;
+	if (r >= 0)
+		r = probing_new(manager->event, &manager->host, &manager->engine, &probing_ops,
+				manager, &manager->probing);
 	if (r >= 0)
 		r = recover(manager);
 	if (r < 0) {
@@ -358,6 +396,7 @@ struct manager *manager_free(struct manager *manager)
 	places_free(manager->places);
 	if (manager->engine.event)
 		engine_done(&manager->engine);
+	probing_free(manager->probing);
 	ledger_done(&manager->ledger);
 	monitor_free(manager->monitor);
 	scanner_done(&manager->scanner);

@@ -22,6 +22,7 @@ struct announcer;
 struct places;
 struct bus;
 struct refusals;
+struct probing;
 struct survey;
 struct failed_device;
 
@@ -50,9 +51,11 @@ struct manager {
 	struct topology topology;
 	struct scanner scanner;
 	struct host_features features;
+	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
 	struct ledger ledger;
 	struct engine engine;
 	struct survey *survey;
+	struct probing *probing;
 	struct places *places; /* NULL: there is nowhere to keep them */
 	struct sriov_changes sriov;
 	struct failed_device *failed; /* uthash by name; see manager-health.h */

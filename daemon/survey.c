@@ -13,6 +13,7 @@
 
 #include <cap-ng.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -34,7 +35,10 @@ struct survey {
 	bool again;
 };
 
-/* ---- the child: a message for each device, its name and then "kind\ttext" lines */
+/*
+ * ---- the child: a message for each device, "name identity" and then "kind\ttext" lines: by the
+ * time it is read, its address may be another device's
+ */
 
 #define SERIAL	 "serial" /* no kind of use */
 #define EEH_WORD "eeh"	  /* nor this */
@@ -58,7 +62,8 @@ static int report(int sock, const struct device *device, const struct use_list *
 		  const char *serial, int eeh)
 {
 	char message[8192];
-	size_t used = (size_t)snprintf(message, sizeof(message), "%s\n", device->name);
+	size_t used = (size_t)snprintf(message, sizeof(message), "%s %" PRIu64 "\n", device->name,
+				       device->identity);
 
 	if (eeh >= 0)
 		used += (size_t)snprintf(message + used, sizeof(message) - used, EEH_WORD "\t%s\n",
@@ -160,16 +165,21 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	struct use_list uses = { 0 };
 	const char *serial = NULL;
 	struct device *device;
+	char *end, *identity;
 	int eeh = EEH_INVALID;
 	bool changed;
-	char *end;
 
 	end = text ? strchr(text, '\n') : NULL;
 	if (!end)
 		return;
 	*end = 0;
+	identity = strrchr(text, ' ');
+	if (!identity)
+		return;
+	*identity++ = 0;
 	device = topology_device(survey->topology, text);
-	if (!device || parse_uses(end + 1, &uses, &serial, &eeh) < 0) {
+	if (!device || device->identity != strtoull(identity, NULL, 10) ||
+	    parse_uses(end + 1, &uses, &serial, &eeh) < 0) {
 		use_list_done(&uses);
 		return;
 	}

@@ -23,7 +23,7 @@ static bool lease_behind_iommu(const struct topology *t, const struct lease *lea
 	for (size_t i = 0; i < lease->n_groups; i++) {
 		const struct group *group = topology_group(t, lease->groups[i].id);
 
-		if (group && group_behind_iommu(group, iommu))
+		if (group && !lease->groups[i].gone && group_behind_iommu(group, iommu))
 			return true;
 	}
 	return false;

@@ -49,6 +49,12 @@ bool lease_state_may_follow(enum lease_state from, enum lease_state to)
 	return state_followers[from] & 1U << to;
 }
 
+bool lease_keeps_host_out(const struct lease *lease)
+{
+	return lease->state == LEASE_PREPARING || lease->state == LEASE_LEASED ||
+	       lease->state == LEASE_DRAINING;
+}
+
 int lease_set_state(struct lease *lease, enum lease_state to)
 {
 	if (!lease_state_may_follow(lease->state, to))
@@ -77,6 +83,7 @@ static void lease_device_done(struct lease_device *device)
 	free(device->saved_driver);
 	free(device->saved_override);
 	free(device->target_driver);
+	free(device->vf_switch);
 	free(device->error);
 }
 
@@ -87,6 +94,8 @@ struct lease *lease_free(struct lease *lease)
 	for (size_t i = 0; i < lease->n_devices; i++)
 		lease_device_done(&lease->devices[i]);
 	lease_clear_holders(lease);
+	for (size_t i = 0; i < lease->n_groups; i++)
+		free(lease->groups[i].type);
 	free(lease->reserved);
 	free(lease->devices);
 	free(lease->groups);
@@ -169,10 +178,25 @@ void lease_remove_device(struct lease *lease, const char *name)
 		(lease->n_devices - i) * sizeof(*lease->devices));
 }
 
-bool lease_has_group(const struct lease *lease, uint32_t id)
+struct lease_group *lease_group(const struct lease *lease, uint32_t id)
 {
 	for (size_t i = 0; i < lease->n_groups; i++)
 		if (lease->groups[i].id == id)
+			return &lease->groups[i];
+	return NULL;
+}
+
+bool lease_has_group(const struct lease *lease, uint32_t id)
+{
+	const struct lease_group *group = lease_group(lease, id);
+
+	return group && !group->gone;
+}
+
+bool lease_has_members(const struct lease *lease, uint32_t group)
+{
+	for (size_t i = 0; i < lease->n_devices; i++)
+		if (lease->devices[i].group == group && !lease->devices[i].gone)
 			return true;
 	return false;
 }
@@ -187,10 +211,15 @@ bool lease_reserves(const struct lease *lease, uint32_t id)
 
 int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation)
 {
+	struct lease_group *there = lease_group(lease, id);
 	size_t i;
 	int r;
 
-	if (lease_has_group(lease, id))
+	if (there && there->gone) {
+		free(there->type);
+		*there = (struct lease_group){ .id = id, .generation = generation };
+	}
+	if (there)
 		return 0;
 	r = ARRAY_RESERVE_ONE(lease->groups, lease->n_groups);
 	if (r < 0)
@@ -218,9 +247,14 @@ static void put_device(struct lease *lease, const struct lease_device *device)
 	bool found;
 	size_t i = lease_device_place(lease, device->name, &found);
 
-	memmove(lease->devices + i + 1, lease->devices + i,
-		(lease->n_devices - i) * sizeof(*lease->devices));
-	lease->n_devices++;
+	/* Of one that has gone, whose address it has. */
+	if (found) {
+		lease_device_done(&lease->devices[i]);
+	} else {
+		memmove(lease->devices + i + 1, lease->devices + i,
+			(lease->n_devices - i) * sizeof(*lease->devices));
+		lease->n_devices++;
+	}
 	lease->devices[i] = *device;
 }
 
@@ -239,6 +273,7 @@ static void move_devices(struct lease *from, struct lease *to, uint32_t group)
 
 int lease_move_group(struct lease *from, struct lease *to, uint32_t id)
 {
+	struct lease_group *there;
 	size_t n = 0, at = 0;
 	int r;
 
@@ -253,6 +288,9 @@ int lease_move_group(struct lease *from, struct lease *to, uint32_t id)
 		r = lease_add_group(to, id, from->groups[at].generation);
 	if (r < 0)
 		return r;
+	there = lease_group(to, id);
+	free(there->type);
+	*there = from->groups[at];
 	move_devices(from, to, id);
 	from->n_groups--;
 	memmove(from->groups + at, from->groups + at + 1,

@@ -25,7 +25,7 @@ int ledger_add(struct ledger *ledger, struct lease *lease)
 	if (ledger_lease(ledger, lease->id))
 		return LEDGER_ID_TAKEN;
 	for (size_t i = 0; i < lease->n_groups; i++)
-		if (ledger_holder(ledger, lease->groups[i].id))
+		if (!lease->groups[i].gone && ledger_holder(ledger, lease->groups[i].id))
 			return LEDGER_GROUP_TAKEN;
 	if (lease->name)
 		HASH_FOREACH (other, ledger->leases)
@@ -94,9 +94,12 @@ struct lease *ledger_holder(const struct ledger *ledger, uint32_t group)
 
 struct lease *ledger_device(const struct ledger *ledger, const char *device)
 {
-	HASH_FOREACH (lease, ledger->leases)
-		if (lease_device(lease, device))
+	HASH_FOREACH (lease, ledger->leases) {
+		const struct lease_device *d = lease_device(lease, device);
+
+		if (d && !d->gone)
 			return lease;
+	}
 	return NULL;
 }
 

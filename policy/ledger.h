@@ -40,6 +40,8 @@ struct lease_device {
 	char *name;
 	char *syspath;
 	uint64_t identity; /* the topology's, of this boot of the daemon */
+	/* The kernel's, of this boot of the host (struct device); 0: not known. */
+	uint64_t appearance;
 	uint32_t vendor, product, subvendor, subproduct;
 	uint32_t group;
 	enum device_state state;
@@ -62,12 +64,23 @@ struct lease_device {
 	bool parking;
 	bool came; /* it arrived while the group was leased: the host never had it */
 
+	/*
+	 * The physical function whose VFs the kernel gave to drivers by itself, and does not while
+	 * this device is leased: it is that one, or a VF of it. NULL: none.
+	 */
+	char *vf_switch;
+	bool vf_back; /* that is being given back */
+
 	char *error; /* why it is not home, while the lease is failed; or NULL */
 };
 
 struct lease_group {
 	uint32_t id;
 	uint64_t generation;
+	uint64_t appearance; /* as of struct group; 0: not known */
+	char *type;	     /* the kernel's domain type when it was leased; NULL: not known */
+	/* Its last member went, and the group with it: what has the id now is another. */
+	bool gone;
 };
 
 struct lease_holder {
@@ -137,10 +150,18 @@ struct lease *lease_free(struct lease *lease);
 DEFINE_CLEANUP(struct lease *, lease_free)
 
 struct lease_device *lease_device(const struct lease *lease, const char *name);
+/* Whether it has the group, and that is not gone. */
 bool lease_has_group(const struct lease *lease, uint32_t id);
 /* Whether a reset of its devices keeps the group from being claimed: see reset_reserve(). */
 bool lease_reserves(const struct lease *lease, uint32_t id);
-/* Adds a group (kept sorted). Returns 0 or -ENOMEM; a group that is there already is fine. */
+/* Its entry of that id, gone or not; NULL: none. Good until a group comes or leaves. */
+struct lease_group *lease_group(const struct lease *lease, uint32_t id);
+/* Whether the lease has a device of the group that has not gone. */
+bool lease_has_members(const struct lease *lease, uint32_t group);
+/*
+ * Adds a group (kept sorted). Returns 0 or -ENOMEM; a group that is there already is fine, and one
+ * that was gone is there again.
+ */
 int lease_add_group(struct lease *lease, uint32_t id, uint64_t generation);
 /* Adds an empty entry for a device, kept sorted by name. NULL: out of memory. */
 struct lease_device *lease_add_device(struct lease *lease, const char *name);
@@ -159,6 +180,12 @@ void lease_clear_holders(struct lease *lease);
 bool lease_state_may_follow(enum lease_state from, enum lease_state to);
 /* Takes the step. -EINVAL (and nothing changed) for one that is not in the table. */
 int lease_set_state(struct lease *lease, enum lease_state to);
+
+/*
+ * Whether what comes to a group of the lease is to be shut off: until every fd is gone. On the way
+ * home the host may have it.
+ */
+bool lease_keeps_host_out(const struct lease *lease);
 
 struct ledger {
 	struct lease *leases; /* uthash by id */
@@ -182,6 +209,10 @@ struct lease *ledger_lease(const struct ledger *ledger, const char *id);
 /* By id, else by name among the owner's; with any_owner the only one of that name. NULL: none. */
 struct lease *ledger_find(const struct ledger *ledger, const char *id_or_name, uid_t owner,
 			  bool any_owner);
+/*
+ * The lease of a group or of a device; NULL: none. What has gone is nobody's: its number or name
+ * belongs to whatever comes next.
+ */
 struct lease *ledger_group(const struct ledger *ledger, uint32_t group);
 /* The lease that has the group, else one that reserves it; NULL: it can be claimed. */
 struct lease *ledger_holder(const struct ledger *ledger, uint32_t group);

@@ -190,6 +190,7 @@ static void group_leave(struct topology *t, struct group *group, const struct de
 static void group_renew(struct topology *t, struct group *group)
 {
 	group->generation = ++t->last_generation;
+	group->appearance = 0;
 	group->kind = GROUP_IOMMU;
 	group->type[0] = 0;
 	reserved_regions_free(group->regions, group->n_regions);
@@ -354,6 +355,19 @@ int topology_set_group(struct topology *t, uint32_t id, enum group_kind kind, co
 	group->regions = regions;
 	group->n_regions = n_regions;
 	return TOPOLOGY_CHANGED;
+}
+
+int topology_note_group(struct topology *t, uint32_t id, uint64_t appearance)
+{
+	struct group *group = topology_group(t, id);
+	uint64_t before = group ? group->appearance : 0;
+
+	if (!group || !appearance || before == appearance)
+		return TOPOLOGY_SAME;
+	if (before)
+		group_renew(t, group);
+	group->appearance = appearance;
+	return before ? TOPOLOGY_REPLACED : TOPOLOGY_SAME;
 }
 
 int topology_put_iommu(struct topology *t, const char *name, const char *driver)

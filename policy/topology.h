@@ -81,6 +81,7 @@ struct device;
 struct group {
 	uint32_t id;
 	uint64_t generation; /* differs each time the kernel makes a group of this id */
+	uint64_t appearance; /* inode of its directory in sysfs, as a device's; 0: not known */
 	enum group_kind kind;
 	char *type;		 /* the kernel's domain type: DMA, DMA-FQ, identity, …; or "" */
 	struct device **devices; /* by name */
@@ -99,6 +100,11 @@ struct device {
 	 * address have two identities. Never 0.
 	 */
 	uint64_t identity;
+	/*
+	 * The inode of its directory in sysfs, which the kernel never uses twice in a boot: proof,
+	 * also to the next daemon, that a device is the one that was there. 0: not known.
+	 */
+	uint64_t appearance;
 
 	uint32_t vendor, product, subvendor, subproduct; /* 16 bits, or ID_UNKNOWN */
 	uint32_t class_code;				 /* 24 bits, or ID_UNKNOWN */
@@ -195,6 +201,11 @@ int topology_remove_device(struct topology *t, const char *name);
 int topology_set_group(struct topology *t, uint32_t id, enum group_kind kind, const char *type,
 		       struct reserved_region *regions, size_t n_regions);
 void reserved_regions_free(struct reserved_region *regions, size_t n);
+/*
+ * The group's directory has this inode: another one than before is another group of the same id,
+ * and has another generation. TOPOLOGY_SAME or _REPLACED.
+ */
+int topology_note_group(struct topology *t, uint32_t id, uint64_t appearance);
 
 /* TOPOLOGY_SAME, _ADDED, _CHANGED or -ENOMEM. */
 int topology_put_iommu(struct topology *t, const char *name, const char *driver);

@@ -102,6 +102,12 @@ static void report(json_object *leases)
 	}
 }
 
+/* One whose claim was under way when the others were asked. */
+static bool is_unasked(json_object *lease)
+{
+	return streq(prop_item(lease, "Revocation", 0), "none");
+}
+
 /* How many leases are left; negative: an exit code was said. */
 static int look(struct drain *drain, bool last, size_t *n)
 {
@@ -113,11 +119,14 @@ static int look(struct drain *drain, bool last, size_t *n)
 		return r;
 	leases = picture_all(&picture, IFACE_LEASE);
 	*n = leases ? json_object_array_length(leases) : 0;
+	for (size_t i = 0; r == EXIT_OK && !last && i < *n; i++)
+		if (is_unasked(json_object_array_get_idx(leases, i)))
+			r = ask(drain, json_object_array_get_idx(leases, i));
 	if (last && leases)
 		report(leases);
 	json_object_put(leases);
 	picture_done(&picture);
-	return EXIT_OK;
+	return r;
 }
 
 static int wait_for_all(struct drain *drain)

@@ -77,14 +77,16 @@ static int append_node(char *const *devices, char *const *addresses, char ***com
 	int r = 0;
 
 	STRV_FOREACH (name, devices) {
-		_cleanup_free_ char *place = place_text(addresses, n++);
+		_cleanup_free_ char *place = place_text(addresses, n);
 
 		if (!place)
 			return -ENOMEM;
 		if (r >= 0)
 			r = strv_extend(command, "-device");
 		if (r >= 0)
-			r = strv_extendf(command, "vfio-pci,host=%s%s", *name, place);
+			r = strv_extendf(command, "vfio-pci,host=%s,id=" IOMMUFD_ID "%zu%s", *name,
+					 n, place);
+		n++;
 	}
 	return r;
 }

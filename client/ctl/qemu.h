@@ -14,9 +14,9 @@
  *
  * Appends the options for these PCI devices to a command. In mode cdev (QEMU 9 or later):
  * -object iommufd with the passed iommufd, and -device vfio-pci with each device's descriptor. In
- * mode node: -device vfio-pci,host=ADDRESS. QEMU takes no legacy group descriptors: any other mode
- * is -EOPNOTSUPP. -EINVAL, with *wrong pointing to the name, for a device that is not on the PCI
- * bus or has no descriptor.
+ * mode node: -device vfio-pci,host=ADDRESS,id=vfiodN. QEMU takes no legacy group descriptors: any
+ * other mode is -EOPNOTSUPP. -EINVAL, with *wrong pointing to the name, for a device that is not on
+ * the PCI bus or has no descriptor.
  */
 int qemu_arguments(const char *mode, char *const *devices, char *const *addresses,
 		   replace_lookup lookup, void *userdata, char ***command, const char **wrong);

@@ -206,6 +206,9 @@ static void on_judged(struct judge *judge, int r, void *userdata)
 		return;
 	}
 	decision = judge_decision(judge);
+	/* Without its lease the request would be one for another. */
+	if (acquire->lease_id && !add_devices_possible(call))
+		return;
 	if (!decision->allowed)
 		refuse(call, decision);
 	else if (acquire->asked && !decision_equal(acquire->asked, decision))

@@ -18,11 +18,23 @@ static struct lease *leased(struct call *call)
 	const struct acquire *acquire = call->data;
 	struct lease *lease = ledger_lease(&call->manager->ledger, acquire->lease_id);
 
+	if (lease && lease->state == LEASE_LEASED && lease->revocation != REVOCATION_NONE) {
+		call_error(call, "NotPermitted",
+			   "lease %s is asked back (%s): nothing is added to it; release it",
+			   lease->id,
+			   lease->revoke_reason ? lease->revoke_reason : "no reason given");
+		return NULL;
+	}
 	if (lease && lease->state == LEASE_LEASED && !lease->part_of)
 		return lease;
 	call_error(call, "NoSuchLease", "lease %s %s; acquire the devices", acquire->lease_id,
 		   lease ? "is not leased" : "has ended");
 	return NULL;
+}
+
+bool add_devices_possible(struct call *call)
+{
+	return leased(call) != NULL;
 }
 
 /* ---- the reply */
@@ -189,7 +201,10 @@ static void add_inside(struct call *call, struct lease *lease)
 	if (r == 0)
 		return;
 	acquire->adding = false;
-	if (r == GROW_BUSY)
+	if (r == -ENODEV)
+		call_error(call, "GroupChanged",
+			   "the devices changed while the request was decided; ask again");
+	else if (r == GROW_BUSY)
 		call_error(
 			call, "GroupBusy",
 			"another change of lease %s is under way, or a device that came is being "

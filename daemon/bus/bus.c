@@ -20,6 +20,10 @@
 #define PING_INTERVAL_USEC (30 * 1000 * 1000ULL)
 #define PING_TIMEOUT_USEC  (20 * 1000 * 1000ULL)
 
+/* The bus may take a moment to notice that the daemon before this one is gone. */
+#define NAME_AGAIN_USEC (100 * 1000ULL)
+#define NAME_WAIT_USEC	(10 * 1000 * 1000ULL)
+
 struct bus {
 	struct manager *manager;
 	const struct bus_ops *ops;
@@ -37,6 +41,8 @@ struct bus {
 	sd_bus_slot *ping;
 	unsigned int pings_lost;
 	struct creds_query *own_creds;
+	sd_event_source *name_timer;
+	unsigned int name_tries;
 };
 
 sd_bus *bus_connection(struct bus *bus)
@@ -223,6 +229,33 @@ static void ask_features(struct bus *bus)
 
 /* ---- the name */
 
+static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+static int request_name(struct bus *bus)
+{
+	return sd_bus_request_name_async(bus->connection, NULL, VFIOD_BUS_NAME, 0, on_name, bus);
+}
+
+static int on_name_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct bus *bus = userdata;
+
+	bus->name_timer = sd_event_source_disable_unref(bus->name_timer);
+	if (request_name(bus) < 0)
+		bus->ops->lost("the name " VFIOD_BUS_NAME " cannot be asked for", bus->userdata);
+	return 0;
+}
+
+/* Not queued for it: what another daemon that runs has is not waited for without end. */
+static void name_is_taken(struct bus *bus)
+{
+	if (bus->name_tries++ < NAME_WAIT_USEC / NAME_AGAIN_USEC &&
+	    sd_event_add_time_relative(bus->manager->event, &bus->name_timer, CLOCK_MONOTONIC,
+				       NAME_AGAIN_USEC, 0, on_name_timer, bus) >= 0)
+		return;
+	bus->ops->lost("another process owns the name " VFIOD_BUS_NAME, bus->userdata);
+}
+
 static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct bus *bus = userdata;
@@ -236,7 +269,7 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	}
 	/* 1: primary owner; 4: already owner. */
 	if (sd_bus_message_read(m, "u", &result) < 0 || (result != 1 && result != 4)) {
-		bus->ops->lost("another process owns the name " VFIOD_BUS_NAME, bus->userdata);
+		name_is_taken(bus);
 		return 0;
 	}
 	ask_features(bus);
@@ -293,7 +326,7 @@ static int connect_bus(struct bus *bus)
 	r = subscribe(bus);
 	if (r < 0)
 		return r;
-	r = sd_bus_request_name_async(bus->connection, NULL, VFIOD_BUS_NAME, 0, on_name, bus);
+	r = request_name(bus);
 	if (r < 0)
 		return r;
 	return sd_event_add_time_relative(bus->manager->event, &bus->ping_timer, CLOCK_MONOTONIC,
@@ -330,6 +363,7 @@ struct bus *bus_free(struct bus *bus)
 	listeners_free(&bus->listeners);
 	announcer_free(bus->announcer);
 	sd_event_source_disable_unref(bus->ping_timer);
+	sd_event_source_disable_unref(bus->name_timer);
 	sd_bus_slot_unref(bus->ping);
 	sd_bus_flush_close_unref(bus->connection);
 	sd_event_source_disable_unref(bus->turn_over);

@@ -50,6 +50,18 @@ static int fill_saved(struct manager *manager, const struct judge *judge, const 
 	return r < 0 ? r : free_and_strdup(&d->saved_override, clean->override);
 }
 
+static int add_group(struct lease *lease, const struct group *group)
+{
+	struct lease_group *entry;
+	int r = lease_add_group(lease, group->id, group->generation);
+
+	if (r < 0)
+		return r;
+	entry = lease_group(lease, group->id);
+	entry->appearance = group->appearance;
+	return free_and_strdup(&entry->type, *group->type ? group->type : NULL);
+}
+
 static int fill_device(struct manager *manager, const struct judge *judge, const struct verdict *v,
 		       struct lease *lease)
 {
@@ -59,13 +71,14 @@ static int fill_device(struct manager *manager, const struct judge *judge, const
 
 	if (!device || !device->group || device->identity != v->identity)
 		return 1;
-	r = lease_add_group(lease, device->group->id, device->group->generation);
+	r = add_group(lease, device->group);
 	if (r < 0)
 		return r;
 	d = lease_add_device(lease, v->device);
 	if (!d)
 		return -ENOMEM;
 	d->identity = device->identity;
+	d->appearance = device->appearance;
 	d->vendor = device->vendor;
 	d->product = device->product;
 	d->subvendor = device->subvendor;

@@ -53,7 +53,8 @@ static int append_groups(struct manager *manager, const void *object, sd_bus_mes
 
 	r = sd_bus_message_open_container(m, 'a', "o");
 	for (size_t i = 0; r >= 0 && i < lease->n_groups; i++)
-		r = append_path_group(m, lease->groups[i].id);
+		if (!lease->groups[i].gone)
+			r = append_path_group(m, lease->groups[i].id);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -65,7 +66,7 @@ static int append_devices_in(struct manager *manager, const struct lease *lease,
 	r = sd_bus_message_open_container(m, 'a', "o");
 	for (size_t i = 0; r >= 0 && i < lease->n_devices; i++)
 		if (lease->devices[i].state == state && !lease->devices[i].left &&
-		    !(lease->devices[i].gone && state == DEVICE_FENCED))
+		    !lease->devices[i].gone)
 			r = append_path_device(manager, m, lease->devices[i].name);
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }

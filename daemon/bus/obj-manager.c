@@ -188,6 +188,9 @@ static int append_features(struct manager *manager, const void *object, sd_bus_m
 		{ true, "fence-reaction" },
 		/* Nobody attaches before handing out but in mode group. */
 		{ f->group, "fence-ownership" },
+		/* Where the policy has it so: "hotplug": { "probe": "broker" }. */
+		{ manager->autoprobe_honoured, "fence-probing" },
+		{ true, "fence-vf-switch" },
 		{ manager->process_fd, "process-fd" },
 	};
 	int r = sd_bus_message_open_container(m, 'a', "s");

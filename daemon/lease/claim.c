@@ -5,6 +5,7 @@
 #include "daemon/fault.h"
 #include "daemon/lease/readback.h"
 #include "daemon/lease/run.h"
+#include "daemon/lease/vf-switch.h"
 
 void claim_finish(struct lease_run *run)
 {
@@ -52,6 +53,8 @@ static void step_failure(struct lease_run *run, const struct step *step,
 	case STEP_RESET:
 	case STEP_RESET_BUS:
 	case STEP_IDENTITY:
+	case STEP_VFS_OFF:
+	case STEP_VFS_BACK:
 		failure_set(&run->failure, "DriverFailed",
 			    "%s: step %s failed: %s; the devices go back to their drivers, see the "
 			    "kernel log for the driver's own words",
@@ -142,6 +145,13 @@ void claim_stored(struct lease_run *run)
 {
 	if (run->lease->state != LEASE_PREPARING)
 		return;
+	if (run->waits) {
+		/* Nothing has begun: only what ends it ends the waiting. */
+		run->waits = !run->failure.error && !run->lifeline_over && !run->abandoned;
+		if (!run->waits)
+			decide_claim(run);
+		return;
+	}
 	if (run->swapped)
 		decide_claim(run);
 	else if (run->failure.error && run->worker)
@@ -168,19 +178,102 @@ static int start(struct lease_run *run, const unsigned int *waive)
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	int r;
 
-	r = plan_claim(run->lease, waive, &plan);
+	r = clean_lease(run->engine, run->lease) ? plan_vfs_off(run->lease, &plan)
+						 : plan_claim(run->lease, waive, &plan);
 	if (r < 0)
 		return r;
 	return run_worker(run, &plan, &claim_worker_ops);
 }
 
-/* Nothing was begun: the lease becomes the caller's again. */
+/* The short way, or a worker. */
+static int begin(struct lease_run *run, const unsigned int *waive)
+{
+	int r;
+
+	if (clean_lease(run->engine, run->lease) && !lease_switches_vfs(run->lease)) {
+		run_changed(run);
+		decide_claim(run);
+		return 0;
+	}
+	r = start(run, waive);
+	if (r < 0)
+		return r;
+	fault_point(CLAIM_WORKING);
+	run_changed(run);
+	return 0;
+}
+
+/* ---- before that: the probing of new devices is switched, and switches of VFs are not moving */
+
+/* 1: now; 0: engine_claims_go_on() comes; -errno. */
+static int may_begin(struct lease_run *run)
+{
+	const struct engine *engine = run->engine;
+
+	if (vf_switch_is_moving(engine, run->lease))
+		return 0;
+	return engine->ops->may_begin ? engine->ops->may_begin(run->lease, engine->userdata) : 1;
+}
+
+static int wait_to_begin(struct lease_run *run, const unsigned int *waive)
+{
+	size_t size = run->lease->n_devices * sizeof(*waive);
+
+	run->waive = calloc(run->lease->n_devices + 1, sizeof(*waive));
+	if (!run->waive)
+		return -ENOMEM;
+	if (waive && size)
+		memcpy(run->waive, waive, size);
+	run->waits = true;
+	run_changed(run);
+	return 0;
+}
+
+static void go_on(struct lease_run *run)
+{
+	int r = may_begin(run);
+
+	if (r == 0)
+		return;
+	run->waits = false;
+	if (r > 0)
+		r = begin(run, run->waive);
+	if (r >= 0)
+		return;
+	failure_set(&run->failure, "DriverFailed",
+		    "the claim could not be begun: %s; the log of vfiod says of what, and if it is "
+		    "drivers_autoprobe of the PCI bus, a policy with \"hotplug\": {\"probe\": "
+		    "\"kernel\"} does without",
+		    strerror(-r));
+	decide_claim(run);
+}
+
+void engine_claims_go_on(struct engine *engine)
+{
+	HASH_FOREACH (lease, engine->ledger->leases)
+		if (lease_run(lease) && lease_run(lease)->waits)
+			go_on(lease_run(lease));
+}
+
+/*
+ * Nothing was begun: the lease becomes the caller's again. Unless its journal cannot be removed:
+ * the next start would undo this claim, whoever has the devices by then, so it goes the way of one
+ * that failed, which keeps its groups until it is off the disk.
+ */
 static int undo(struct lease_run *run, int error)
 {
 	struct engine *engine = run->engine;
+	int r;
 
 	watch_unstore_lifeline(run);
-	journal_remove(&engine->journal, run->lease->id);
+	r = journal_remove(&engine->journal, run->lease->id);
+	if (r < 0) {
+		failure_set(&run->failure, "DriverFailed",
+			    "the claim could not be begun (%s), and its journal not be removed: %s",
+			    strerror(-error), strerror(-r));
+		release_rollback(run);
+		return 0;
+	}
 	ledger_remove(engine->ledger, run->lease);
 	run_free(run);
 	return error;
@@ -204,11 +297,19 @@ int engine_claim(struct engine *engine, struct lease *lease, const unsigned int 
 		return -ENOMEM;
 	}
 	run->lifeline = lifeline;
+	run->claim_done = done;
+	run->claim_userdata = userdata;
 	run->lock = journal_lock(&engine->journal, lease->id);
-	if (run->lock < 0)
-		return undo(run, run->lock);
+	if (run->lock < 0) {
+		r = run->lock;
+		ledger_remove(engine->ledger, lease);
+		run_free(run);
+		return r;
+	}
 	fault_point(CLAIM_LOCKED);
 	r = watch_lifeline(run);
+	if (r >= 0)
+		r = vf_switch_note(engine, lease);
 	if (r >= 0)
 		r = journal_write(&engine->journal, lease);
 	if (r < 0)
@@ -218,19 +319,10 @@ int engine_claim(struct engine *engine, struct lease *lease, const unsigned int 
 	if (r < 0)
 		return undo(run, r);
 	fault_point(CLAIM_STORED);
-	run->claim_done = done;
-	run->claim_userdata = userdata;
-	if (clean_lease(engine, lease)) {
-		run_changed(run);
-		decide_claim(run);
-		return 0;
-	}
-	r = start(run, waive);
-	if (r < 0)
-		return undo(run, r);
-	fault_point(CLAIM_WORKING);
-	run_changed(run);
-	return 0;
+	r = may_begin(run);
+	if (r >= 0)
+		r = r ? begin(run, waive) : wait_to_begin(run, waive);
+	return r < 0 ? undo(run, r) : 0;
 }
 
 void engine_abandon_claim(struct engine *engine, struct lease *lease)
@@ -241,6 +333,6 @@ void engine_abandon_claim(struct engine *engine, struct lease *lease)
 	run->abandoned = true;
 	if (lease->state == LEASE_PREPARING && run->worker)
 		worker_stop(run->worker);
-	else if (lease->state == LEASE_PREPARING && run->swapped)
-		decide_claim(run);
+	else if (lease->state == LEASE_PREPARING && (run->swapped || run->waits))
+		claim_stored(run);
 }

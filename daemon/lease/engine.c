@@ -5,8 +5,10 @@
 #include "daemon/lease/engine.h"
 
 #include "daemon/lease/fence-guard.h"
+#include "daemon/lease/fence-watch.h"
 #include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
+#include "daemon/sysfs/write.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
@@ -62,8 +64,15 @@ void engine_done(struct engine *engine)
 		fences_done(engine->fences);
 	free(engine->fences);
 	handoffs_done(&engine->handoffs);
-	HASH_FOREACH (lease, engine->ledger->leases)
+	HASH_FOREACH (lease, engine->ledger->leases) {
+		/* Whoever asked has gone before; what would have told them goes here. */
+		if (lease_run(lease) && lease_run(lease)->claim_done) {
+			failure_set(&lease_run(lease)->failure, "NoSuchLease", "vfiod ends");
+			claim_finish(lease_run(lease));
+		}
 		run_free(lease_run(lease));
+	}
+	attr_watches_free(engine->watches);
 	HASH_ITER(hh, engine->clean, clean, next)
 	engine_forget_clean(engine, clean->name, UINT64_MAX);
 	journal_close(&engine->journal);
@@ -103,6 +112,7 @@ struct lease_run *run_free(struct lease_run *run)
 		run->vouch_free(run->vouch);
 	growth_done(run, &(struct failure){ .error = "NoSuchLease" });
 	run_reset_done(run, &(struct failure){ .error = "NoSuchLease" });
+	free(run->waive);
 	fd_close(run->kill_fd);
 	fd_close(run->lifeline);
 	fd_close(run->lock);
@@ -249,48 +259,180 @@ bool clean_lease(const struct engine *engine, const struct lease *lease)
 
 /* ---- what comes and goes */
 
-/* Whoever is on the way home has no fd out any more: the host may have what comes. */
-static bool must_fence(const struct lease *lease)
+static void write_journal(struct engine *engine, const struct lease *lease)
 {
-	return lease && (lease->state == LEASE_PREPARING || lease->state == LEASE_LEASED ||
-			 lease->state == LEASE_DRAINING);
+	int r = journal_write(&engine->journal, lease);
+
+	if (r < 0)
+		log_error("journal of lease %s: %s", lease->id, strerror(-r));
+}
+
+/* What is under way for a device does not know yet that the device is another one now. */
+static void stop_at_work(struct lease_run *run, const struct lease_device *d)
+{
+	if (run->lease->state == LEASE_PREPARING && !d->left) {
+		failure_set(&run->failure, "GroupChanged",
+			    "%s was removed under the request; ask again", d->name);
+		if (run->worker)
+			worker_stop(run->worker);
+	} else if (run->changing && d->parking && run->worker) {
+		worker_stop(run->worker);
+	}
+}
+
+/* The kernel has removed the device of this entry. */
+static void device_went(struct engine *engine, struct lease *lease, struct lease_device *d)
+{
+	struct lease_group *group = lease_group(lease, d->group);
+
+	d->gone = true;
+	stop_at_work(lease_run(lease), d);
+	/* With its last member a group goes too, and its number is free for another. */
+	if (group && !lease_has_members(lease, group->id) &&
+	    (!group->appearance ||
+	     sysfs_get_group_appearance(engine->host, group->id) != group->appearance))
+		group->gone = true;
+}
+
+static void group_went(struct engine *engine, struct lease *lease, struct lease_group *group)
+{
+	for (size_t i = 0; i < lease->n_devices; i++)
+		if (lease->devices[i].group == group->id && !lease->devices[i].gone)
+			device_went(engine, lease, &lease->devices[i]);
+	group->gone = true;
+	write_journal(engine, lease);
+	run_changed(lease_run(lease));
+}
+
+/* Whether all that is in a group by now are devices at addresses of the lease. */
+static bool has_only(const struct engine *engine, const struct lease *lease, uint32_t id)
+{
+	const struct group *group = topology_group(engine->topology, id);
+
+	for (size_t i = 0; group && i < group->n_devices; i++)
+		if (!lease_device(lease, group->devices[i]->name))
+			return false;
+	return true;
+}
+
+/*
+ * What comes back to the address of a leased device whose group went with it, as a group of the
+ * same number, is shut off too: a card that lost its link and comes again is not for the host's
+ * drivers while somebody has leased its slot. Its group is the lease's again.
+ */
+static struct lease *lease_of_address(struct engine *engine, const char *device, uint32_t id)
+{
+	HASH_FOREACH (lease, engine->ledger->leases) {
+		const struct lease_device *d = lease_device(lease, device);
+		struct lease_group *group = lease_group(lease, id);
+
+		if (lease->state != LEASE_LEASED || !d || d->group != id || !group ||
+		    !group->gone || !has_only(engine, lease, id))
+			continue;
+		group->gone = false;
+		group->appearance = sysfs_get_group_appearance(engine->host, id);
+		return lease;
+	}
+	return NULL;
+}
+
+/* The lease that has the group: the group that is there now, and not one of its number. */
+static struct lease *lease_of_group(struct engine *engine, const char *device, uint32_t id)
+{
+	struct lease *lease = ledger_group(engine->ledger, id);
+	struct lease_group *group = lease ? lease_group(lease, id) : NULL;
+	uint64_t now =
+		group && group->appearance ? sysfs_get_group_appearance(engine->host, id) : 0;
+
+	if (now && now != group->appearance) {
+		group_went(engine, lease, group);
+		lease = NULL;
+	}
+	return lease ? lease : lease_of_address(engine, device, id);
+}
+
+/* Whether the device is the lease's, as far as the kernel's own mark of it says. */
+static bool is_the_one(const struct lease_device *d, uint32_t group, uint64_t now)
+{
+	if (d->appearance && now)
+		return d->appearance == now && d->group == group;
+	return !d->gone && d->group == group;
+}
+
+/* A driver of the host got it while the lease drains: nothing goes home before all can (I5). */
+static bool is_too_early(const struct engine *engine, const struct lease *lease,
+			 const struct lease_device *d)
+{
+	_cleanup_free_ char *driver = NULL;
+
+	return lease->state == LEASE_DRAINING && !d->left &&
+	       sysfs_get_driver(engine->host, "pci", d->name, &driver) == 0 && driver &&
+	       !driver_is_vfio(driver, d->target_driver);
+}
+
+static void own_device_came(struct engine *engine, struct lease *lease, struct lease_device *d,
+			    uint64_t usec)
+{
+	/* It never left: what said so was mistaken. */
+	if (d->gone) {
+		d->gone = false;
+		run_changed(lease_run(lease));
+	}
+	/* A synthetic event, our own worker binding it, or somebody else. */
+	/* One that is on its way into the lease is bound by its own worker, which reads it back. */
+	if (d->state == DEVICE_FENCED && !d->parking)
+		fence_if_bound(engine->fences, lease, d->name, d->group, usec);
+	else if (is_too_early(engine, lease, d))
+		fence_again(engine->fences, lease, d->name, usec);
+	else
+		guard_device_event(lease_run(lease), d->name);
+}
+
+/* Takes the device of an entry for gone, with all that is at work on it. */
+static void lose_device(struct engine *engine, struct lease *lease, struct lease_device *d)
+{
+	const char *device = d->name;
+
+	device_went(engine, lease, d);
+	/* A daemon that starts anew would take what comes to its name for it. */
+	write_journal(engine, lease);
+	fences_device_went(engine->fences, device);
+	guard_device_went(lease_run(lease));
+	run_changed(lease_run(lease));
+	/* A claim that waits for something else is over now. */
+	if (lease->state == LEASE_PREPARING && lease_run(lease)->failure.error)
+		claim_stored(lease_run(lease));
 }
 
 void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
 {
-	struct lease *lease = ledger_group(engine->ledger, group);
-	const struct lease_device *d;
+	uint64_t now = sysfs_get_appearance(engine->host, "pci", device);
+	struct lease *before = ledger_device(engine->ledger, device), *lease;
+	struct lease_device *d = before ? lease_device(before, device) : NULL;
 
-	if (!must_fence(lease))
+	/* Its removal was not heard of, or it is in another group now. */
+	if (d && !is_the_one(d, group, now))
+		lose_device(engine, before, d);
+	lease = lease_of_group(engine, device, group);
+	if (!lease || !lease_keeps_host_out(lease))
 		return;
-	/* One of the lease's own: a synthetic event, our own worker binding it, or somebody else.
-	 */
 	d = lease_device(lease, device);
-	if (d && !d->gone && d->state == DEVICE_FENCED)
-		fence_if_bound(engine->fences, lease, device, group, usec);
-	else if (d && !d->gone)
-		guard_device_event(lease_run(lease), device);
-	if (d && !d->gone)
-		return;
-	fence_device(engine->fences, lease, device, group, usec);
+	if (d && is_the_one(d, group, now))
+		own_device_came(engine, lease, d, usec);
+	else
+		fence_device(engine->fences, lease, device, group, usec);
 }
 
 void engine_device_went(struct engine *engine, const char *device)
 {
 	struct lease *lease = ledger_device(engine->ledger, device);
 	struct lease_device *d = lease ? lease_device(lease, device) : NULL;
-	int r;
 
-	if (!d)
+	/* It is there still: somebody has only said so ("udevadm trigger --action=remove"). */
+	if (!d ||
+	    (d->appearance && sysfs_get_appearance(engine->host, "pci", device) == d->appearance))
 		return;
-	d->gone = true;
-	/* A daemon that starts anew would take what comes to its name for it. */
-	r = journal_write(&engine->journal, lease);
-	if (r < 0)
-		log_error("journal of lease %s: %s", lease->id, strerror(-r));
-	fences_device_went(engine->fences, device);
-	guard_device_went(lease_run(lease));
-	engine->ops->changed(lease, engine->userdata);
+	lose_device(engine, lease, d);
 }
 
 void engine_device_unbound(struct engine *engine, const char *device)
@@ -310,6 +452,7 @@ void engine_know_fenced(struct engine *engine, const struct device *device)
 	if (!d || d->state != DEVICE_FENCED)
 		return;
 	d->identity = device->identity;
+	d->appearance = device->appearance;
 	d->vendor = device->vendor;
 	d->product = device->product;
 	d->subvendor = device->subvendor;
@@ -319,16 +462,31 @@ void engine_know_fenced(struct engine *engine, const struct device *device)
 	free_and_strdup(&d->syspath, device->syspath);
 }
 
+static void mark_gone(struct engine *engine, struct lease *lease)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		struct lease_device *d = &lease->devices[i];
+		const struct device *now = topology_device(engine->topology, d->name);
+
+		if (d->gone || (now && (!d->identity || now->identity == d->identity)))
+			continue;
+		device_went(engine, lease, d);
+		fences_device_went(engine->fences, d->name);
+		guard_device_went(lease_run(lease));
+		changed = true;
+	}
+	if (!changed)
+		return;
+	write_journal(engine, lease);
+	run_changed(lease_run(lease));
+}
+
 void engine_fence_strangers(struct engine *engine)
 {
 	HASH_FOREACH (lease, engine->ledger->leases)
-		for (size_t i = 0; i < lease->n_devices; i++) {
-			struct lease_device *d = &lease->devices[i];
-			const struct device *now = topology_device(engine->topology, d->name);
-
-			if (!now || (d->identity && now->identity != d->identity))
-				d->gone = true;
-		}
+		mark_gone(engine, lease);
 	HASH_FOREACH (device, engine->topology->devices) {
 		if (device->group_id == ID_UNKNOWN || !streq(device->subsystem, "pci"))
 			continue;

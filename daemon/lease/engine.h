@@ -12,6 +12,7 @@
  *   shrink.c    fewer of them
  *   reset.c     resets of its devices
  *   revoke.c    the ladder that ends a lease against its owner's will
+ *   vf-switch.c the VFs of physical functions that are leased, or whose VF is
  *   fence.c     what comes to a leased group
  *   fence-guard.c  what others do to a leased device behind the daemon
  *   watch.c     lifelines, and who holds a draining lease
@@ -40,6 +41,11 @@ struct engine_ops {
 	/* A device that came to a group of the lease is shut off; how: see fence.c. */
 	void (*fenced)(struct lease *lease, const char *device, const char *outcome,
 		       void *userdata);
+	/*
+	 * Whether the worker of a claim may begin: 1; 0: not yet, engine_claims_go_on() comes;
+	 * -errno: never. NULL: always.
+	 */
+	int (*may_begin)(struct lease *lease, void *userdata);
 	/* Its owner is to be told of a revocation (lease->revoke_deadline_usec, revoke_reason). */
 	void (*revoke_requested)(struct lease *lease, void *userdata);
 	/*
@@ -48,6 +54,8 @@ struct engine_ops {
 	 */
 	int (*vouch)(struct lease *lease, void **query, void (**query_free)(void *query),
 		     void *userdata);
+	/* Something of a leased group itself, for which there is no event, is other than before. */
+	void (*group_changed)(uint32_t group, void *userdata);
 	/* Its last group is home; the lease is freed after this. */
 	void (*removed)(struct lease *lease, void *userdata);
 };
@@ -71,7 +79,9 @@ struct engine {
 	struct handoffs handoffs;
 	struct clean_device *clean;
 	struct fences *fences;
+	struct attr_watches *watches; /* of all guards; NULL: none yet */
 	bool blind; /* a journal cannot be read: which groups are owned is not known */
+	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
 	const struct engine_ops *ops;
 	void *userdata;
 };
@@ -96,6 +106,9 @@ void engine_done(struct engine *engine);
 typedef void (*claim_done_fn)(struct lease *lease, const struct failure *failure, void *userdata);
 int engine_claim(struct engine *engine, struct lease *lease, const unsigned int *waive,
 		 int lifeline, claim_done_fn done, void *userdata);
+
+/* Asks engine_ops.may_begin() again for the claims that wait. */
+void engine_claims_go_on(struct engine *engine);
 
 /* Nobody waits for the claim any more: done() will not be called, and the claim is undone. */
 void engine_abandon_claim(struct engine *engine, struct lease *lease);

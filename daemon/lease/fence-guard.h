@@ -3,9 +3,10 @@
 
 /*
  * The guard of a lease: somebody else may write to sysfs behind the daemon, and rebind a device of
- * a lease, or change its driver_override. That is noticed, reported, and put right by a worker;
- * where that fails, or somebody keeps at it, the lease ends with that as its reason. What comes to
- * the group is not its job, but fence.c's.
+ * a lease, change its driver_override, switch bus mastering on where no driver has it, or change
+ * the domain type of the group. That is noticed, reported, and put right by a worker; where that
+ * fails, or somebody keeps at it, the lease ends with that as its reason. What comes to the group
+ * is not its job, but fence.c's.
  */
 
 #include "daemon/lease/run.h"

@@ -33,6 +33,7 @@ struct fence {
 	bool gone;
 	bool again; /* bound while its process was at work: maybe after that had looked */
 	bool stale; /* the device has gone meanwhile: what it says is of no interest */
+	bool own;   /* a device of the lease, which somebody else has bound: fence_again() */
 	char why[256];
 };
 
@@ -87,23 +88,46 @@ static bool is_bridge(const struct host *host, const char *name)
 	       class_code >> 8 == 0x0604;
 }
 
+/*
+ * The name, and with it the lease's lock: as long as this process may write to the device, the next
+ * daemon lets the lease be. The lock's fd stays open until the process ends.
+ */
+static ssize_t receive_name(int sock, char *name, size_t size)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = name, .iov_len = size };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	return recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+}
+
 static int fence_main(int sock, void *userdata)
 {
 	struct fence *fence = userdata;
 	char name[NAME_MAX_] = "";
 	struct lease_device device = { .name = name };
 	struct step steps[FENCE_STEPS];
-	struct plan plan = { .steps = steps, .n = FENCE_STEPS };
+	struct plan plan = { .steps = steps, .n = FENCE_STEPS, .name = "fence" };
 	const struct step_context context = {
 		.host = fence->fences->engine->host,
 		.subsystem = "pci",
 	};
-	ssize_t k = recv(sock, name, sizeof(name) - 1, 0);
+	ssize_t k = receive_name(sock, name, sizeof(name) - 1);
 	int r;
 
 	/* The daemon is gone, and nothing was asked for. */
 	if (k <= 0)
 		return 0;
+	/* What comes to the address after this one gets a fence of its own, if it needs one. */
+	device.appearance = sysfs_get_appearance(context.host, context.subsystem, name);
 	fill_plan(&device, steps);
 	if (is_bridge(context.host, name))
 		plan.n = FENCE_QUIET;
@@ -153,7 +177,7 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 		snprintf(fence->evicted, sizeof(fence->evicted), "%s", report.driver);
 	if (report.index == FENCE_VERIFY && report.event == STEP_DONE)
 		fence->took = now_usec() - fence->usec;
-	if (report.event == STEP_SKIPPED && report.error == ENOENT)
+	if (report.event == STEP_SKIPPED && (report.error == ENOENT || report.error == ESTALE))
 		fence->gone = true;
 	if (report.event == STEP_FAILED) {
 		fence->failed = true;
@@ -177,11 +201,25 @@ static const char *outcome(const struct fence *fence)
 	if (lease->mode == MODE_GROUP && lease->attach && lease->state == LEASE_LEASED &&
 	    lease_run(lease)->handed_over)
 		return "refused-by-kernel";
-	if (attr_read(fence->fences->engine->host->sys, "bus/pci/drivers_autoprobe", text,
+	if (fence->fences->engine->autoprobe_honoured &&
+	    attr_read(fence->fences->engine->host->sys, "bus/pci/drivers_autoprobe", text,
 		      sizeof(text)) == 0 &&
 	    streq(text, "0"))
 		return "never-probed";
 	return "fenced-unbound";
+}
+
+static void report_again(const struct fence *fence)
+{
+	if (!fence->evicted[0])
+		return;
+	log_record(
+		MESSAGE_INTERFERED, LOG_WARNING,
+		LOG_FIELDS({ FIELD_LEASE, fence->lease->id }, { FIELD_DEVICE, fence->device },
+			   { FIELD_DRIVER, fence->evicted }),
+		"Somebody else bound %s of lease %s to %s while the lease drains: it is shut off "
+		"again until every device of the lease can go home",
+		fence->device, fence->lease->id, fence->evicted);
 }
 
 static void report_fenced(struct fence *fence)
@@ -240,8 +278,10 @@ static void on_exited(struct child *child, int status, void *userdata)
 {
 	struct fence *fence = userdata;
 	struct lease *lease = fence->lease;
-	/* While it drains, too, no host driver may have what comes. */
-	bool ending = lease && (lease->state == LEASE_RESTORING || lease->state == LEASE_FAILED);
+	/* While it drains, too, no host driver may have what comes; until nothing else is waited
+	 * for: then one that cannot be shut off goes to the host with the others. */
+	bool ending = lease && (lease->state == LEASE_RESTORING || lease->state == LEASE_FAILED ||
+				lease_run(lease)->after_fences == RESTORE_AFTER_FENCES);
 
 	fence->child = child_free(fence->child);
 	if (!lease) {
@@ -257,15 +297,24 @@ static void on_exited(struct child *child, int status, void *userdata)
 		try_again_later(fence);
 		return;
 	}
-	if (fence->again && !fence->gone && !fence->stale && !ending && has_driver(fence)) {
+	/* Who bound a device of the lease has set its driver_override before, too. */
+	if (fence->again && !fence->gone && !fence->stale && !ending &&
+	    (fence->own || has_driver(fence))) {
 		start_again(fence);
 		return;
 	}
-	if (!fence->failed && !fence->gone && !fence->stale && status == 0)
-		report_fenced(fence);
+	if (!fence->failed && !fence->gone && !fence->stale && status == 0) {
+		if (fence->own)
+			report_again(fence);
+		else
+			report_fenced(fence);
+	}
 	unlink_fence(fence);
 	forget_gone(fence);
 	fence_free(fence);
+	/* What somebody wrote while it was at work is the guard's now. */
+	if (lease_run(lease))
+		guard_look(lease_run(lease));
 	release_fence_over(lease_run(lease));
 }
 
@@ -285,6 +334,7 @@ static int start_child(struct fence *fence)
 			   &fence->child);
 }
 
+/* Without a process, if none can be had: whoever needs one tries again. */
 static struct fence *fence_new(struct fences *fences)
 {
 	struct fence *fence = calloc(1, sizeof(*fence));
@@ -292,23 +342,42 @@ static struct fence *fence_new(struct fences *fences)
 	if (!fence)
 		return NULL;
 	fence->fences = fences;
-	if (start_child(fence) < 0) {
+	if (start_child(fence) < 0)
+		fence->child = NULL;
+	return fence;
+}
+
+static struct fence *spare_new(struct fences *fences)
+{
+	struct fence *fence = fence_new(fences);
+
+	if (fence && !fence->child) {
 		fence_free(fence);
 		return NULL;
 	}
 	return fence;
 }
 
+/* Its process may have died while it waited, or there was none to be had: then a little later. */
+static void ask(struct fence *fence)
+{
+	int r = fence->child
+			? child_send_fd_borrow(fence->child, fence->device, strlen(fence->device),
+					       lease_run(fence->lease)->lock)
+			: -EAGAIN;
+
+	if (r >= 0)
+		return;
+	snprintf(fence->why, sizeof(fence->why), "no process: %s", strerror(-r));
+	try_again_later(fence);
+}
+
 static void start_again(struct fence *fence)
 {
-	int r;
-
 	fence->failed = fence->again = false;
-	r = start_child(fence);
-	if (r >= 0)
-		r = child_send(fence->child, fence->device, strlen(fence->device));
-	if (r < 0)
-		try_again_later(fence);
+	if (start_child(fence) < 0)
+		fence->child = NULL;
+	ask(fence);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -336,7 +405,7 @@ static void try_again_later(struct fence *fence)
 
 /* ---- the lease's entry */
 
-static int enter(struct lease *lease, const char *name, uint32_t group)
+static int enter(struct lease *lease, const char *name, uint32_t group, uint64_t appearance)
 {
 	struct lease_device *d = lease_device(lease, name);
 
@@ -351,47 +420,70 @@ static int enter(struct lease *lease, const char *name, uint32_t group)
 	free_and_strdup(&d->target_driver, NULL);
 	free_and_strdup(&d->rule, NULL);
 	free_and_strdup(&d->error, NULL);
+	/* Read anew when the fence stands; until then nothing is known of it but its name. */
+	free_and_strdup(&d->syspath, NULL);
+	d->identity = 0;
+	d->vendor = d->product = d->subvendor = d->subproduct = ID_UNKNOWN;
+	d->appearance = appearance;
 	d->group = group;
 	d->state = DEVICE_FENCED;
 	d->left = false;
 	d->gone = false;
+	/* A change that was about the one before it does not go on with this one. */
+	d->parking = false;
+	d->came = false;
 	return 0;
 }
 
-void fence_device(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
-		  uint64_t usec)
+/* False: one is at work on it already, or there is no memory for one. */
+static bool start(struct fences *fences, struct lease *lease, const char *device, uint64_t usec,
+		  bool own)
 {
 	struct fence *fence;
 
 	for (fence = fences->list; fence; fence = fence->next)
 		if (fence->lease == lease && streq(fence->device, device) && !fence->stale) {
 			fence->again = true;
-			return;
+			return false;
 		}
 	fence = fences->spare ? fences->spare : fence_new(fences);
 	fences->spare = NULL;
 	if (!fence || strlen(device) >= sizeof(fence->device)) {
-		log_error("no process for the fence of %s", device);
+		log_error("no memory for the fence of %s", device);
 		fences->spare = fence;
-		return;
+		return false;
 	}
 	strcpy(fence->device, device);
 	fence->lease = lease;
+	fence->own = own;
 	fence->took = 0;
 	fence->usec = usec ? usec : now_usec(); /* of a stranger: found just now */
 	fence->next = fences->list;
 	fences->list = fence;
-	if (child_send(fence->child, device, strlen(device)) < 0) {
-		snprintf(fence->why, sizeof(fence->why), "its process has died");
-		try_again_later(fence);
-	}
+	ask(fence);
+	return true;
+}
+
+void fence_device(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
+		  uint64_t usec)
+{
+	uint64_t appearance = sysfs_get_appearance(fences->engine->host, "pci", device);
+
+	if (!start(fences, lease, device, usec, false))
+		return;
 	fault_point(FENCE_ASKED);
 	/* The device is being shut off; now there is time for the rest. */
-	fences->spare = fence_new(fences);
-	if (enter(lease, device, group) < 0)
+	fences->spare = spare_new(fences);
+	if (enter(lease, device, group, appearance) < 0)
 		log_error("lease %s: no memory for %s", lease->id, device);
 	fault_point(FENCE_ENTERED);
 	run_changed(lease_run(lease));
+}
+
+void fence_again(struct fences *fences, struct lease *lease, const char *device, uint64_t usec)
+{
+	if (start(fences, lease, device, usec, true))
+		fences->spare = spare_new(fences);
 }
 
 void fence_if_bound(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
@@ -437,6 +529,13 @@ bool fences_busy_with(const struct fences *fences, const char *device)
 	return false;
 }
 
+void fences_move(struct fences *fences, const struct lease *from, struct lease *to)
+{
+	for (struct fence *f = fences->list; f; f = f->next)
+		if (f->lease == from)
+			f->lease = to;
+}
+
 void fences_stop(struct fences *fences, const struct lease *lease)
 {
 	for (struct fence *f = fences->list, *next; f; f = next) {
@@ -451,7 +550,7 @@ void fences_stop(struct fences *fences, const struct lease *lease)
 int fences_init(struct fences *fences, struct engine *engine)
 {
 	*fences = (struct fences){ .engine = engine };
-	fences->spare = fence_new(fences);
+	fences->spare = spare_new(fences);
 	return fences->spare ? 0 : -EAGAIN;
 }
 

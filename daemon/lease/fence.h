@@ -33,6 +33,11 @@ void fence_device(struct fences *fences, struct lease *lease, const char *device
 void fence_if_bound(struct fences *fences, struct lease *lease, const char *device, uint32_t group,
 		    uint64_t usec);
 /*
+ * A device of the lease itself, which the host's driver has got although it is to stay shut off
+ * while the lease drains: shut off again, and what it had is still known.
+ */
+void fence_again(struct fences *fences, struct lease *lease, const char *device, uint64_t usec);
+/*
  * The device was removed: a fence of it that is still at work counts for nothing, and what comes to
  * the address next gets one of its own.
  */
@@ -43,5 +48,7 @@ void fences_device_went(struct fences *fences, const char *device);
 bool fences_busy(const struct fences *fences, const struct lease *lease);
 /* Whether a fence is at work on a device of this name. */
 bool fences_busy_with(const struct fences *fences, const char *device);
+/* The devices of a lease are another's now, what is fenced among them too. */
+void fences_move(struct fences *fences, const struct lease *from, struct lease *to);
 /* No further tries for the lease: it is going home. */
 void fences_stop(struct fences *fences, const struct lease *lease);

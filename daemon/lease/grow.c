@@ -16,6 +16,7 @@
 struct growth {
 	growth_fn done;
 	void *userdata;
+	size_t n; /* devices that are asked for */
 	struct failure failure;
 };
 
@@ -76,23 +77,29 @@ static void drop_part(struct engine *engine, struct lease *part)
 static int join(struct engine *engine, struct lease *part, struct lease *parent)
 {
 	uint32_t ids[REQUEST_GROUPS_MAX];
-	enum revoke before = parent->revoke;
+	enum revoke revoke = parent->revoke;
+	enum park park = parent->park;
 	size_t n = 0;
 	int r;
 
 	r = take_over(part, parent, ids, &n);
-	/* The strictest holds for the whole lease. */
+	/* The strictest holds for the whole lease: none is parked on VFIO that may not be. */
 	if (part->revoke > parent->revoke)
 		parent->revoke = part->revoke;
+	if (part->park == PARK_NONE)
+		parent->park = PARK_NONE;
 	fault_point(GROW_CLAIMED);
 	if (r >= 0)
 		r = journal_write(&engine->journal, parent);
 	if (r < 0) {
-		parent->revoke = before;
+		parent->revoke = revoke;
+		parent->park = park;
 		take_back(part, parent, ids, n);
 		return r;
 	}
 	fault_point(GROW_JOINED);
+	/* Of a device that came under the claim, and has gone again. */
+	fences_move(engine->fences, part, parent);
 	drop_part(engine, part);
 	run_changed(lease_run(parent));
 	return 0;
@@ -234,7 +241,7 @@ static int grant(struct lease_run *run)
 		struct lease_device *d = &lease->devices[i];
 
 		before[i] = d->state;
-		if (!d->parking)
+		if (!d->parking || d->gone)
 			continue;
 		d->came = d->came || d->state == DEVICE_FENCED;
 		d->state = DEVICE_GRANTED;
@@ -262,6 +269,19 @@ static bool is_read_back(struct lease_run *run)
 	return r == 0;
 }
 
+/* What was removed meanwhile is not had, nor what has its address now. */
+static bool all_there(struct lease_run *run)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->lease->n_devices; i++)
+		n += run->lease->devices[i].parking && !run->lease->devices[i].gone;
+	if (n != run->growth->n)
+		failure_set(&run->growth->failure, "GroupChanged",
+			    "a device was removed while it was added; ask again");
+	return n == run->growth->n;
+}
+
 static void on_done(int result, void *userdata)
 {
 	struct lease_run *run = userdata;
@@ -280,7 +300,7 @@ static void on_done(int result, void *userdata)
 		failure_set(&run->growth->failure, "DriverFailed", "the worker died");
 	else if (!run->growth->done)
 		failure_set(&run->growth->failure, "TimedOut", "the caller went away");
-	if (run->growth->failure.error || !is_read_back(run)) {
+	if (run->growth->failure.error || !all_there(run) || !is_read_back(run)) {
 		park_start(run);
 		return;
 	}
@@ -303,8 +323,13 @@ static const struct worker_ops grow_worker_ops = { .report = on_report, .done = 
 static void start_growing(struct lease_run *run)
 {
 	_cleanup_(plan_done) struct plan plan = { 0 };
-	int r = plan_grow(run->lease, &plan);
+	int r;
 
+	if (!all_there(run)) {
+		park_start(run);
+		return;
+	}
+	r = plan_grow(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &grow_worker_ops);
 	if (r >= 0)
@@ -402,6 +427,7 @@ int engine_grow_inside(struct engine *engine, struct lease *lease,
 	fault_point(GROW_MARKED);
 	run->growth->done = done;
 	run->growth->userdata = userdata;
+	run->growth->n = n;
 	run->changing = true;
 	park_when_clear(run, start_growing);
 	return 0;

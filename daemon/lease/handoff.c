@@ -123,7 +123,7 @@ static bool refuse_if_held(const struct handoff *handoff, int sock)
 
 	if (!handoff->fresh || handoff->lease->mode == MODE_NODE)
 		return false;
-	if (holders_find(handoff->owner->host, handoff->lease, &holders, &n) < 0 || n == 0)
+	if (holders_find(handoff->owner->host, handoff->lease, NULL, &holders, &n) < 0 || n == 0)
 		return false;
 	snprintf(text, sizeof(text),
 		 "process %d (%s) still has the lease's fds open; end it, or let it close them, "
@@ -186,12 +186,20 @@ static int grant_main(int sock, void *userdata)
 		return 1;
 	grant.more = handoff->only;
 	for (size_t i = 0; i < lease->n_groups && i < REQUEST_GROUPS_MAX; i++)
-		if (!handoff->only || is_new_group(handoff, lease->groups[i].id))
+		if (!lease->groups[i].gone &&
+		    (!handoff->only || is_new_group(handoff, lease->groups[i].id)))
 			groups[grant.n_groups++] = lease->groups[i].id;
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (lease->devices[i].state == DEVICE_GRANTED && !lease->devices[i].parking &&
+		    !lease->devices[i].gone &&
 		    (!handoff->only || strv_contains(handoff->only, lease->devices[i].name)))
 			devices[n++] = lease->devices[i].name;
+	if (n == 0) {
+		send_error(handoff->sock, "NoSuchDevice",
+			   "what was granted has been removed from the host; release the lease, or "
+			   "have devices added to it");
+		return 1;
+	}
 	if (refuse_if_held(handoff, handoff->sock) || refuse_if_changed(handoff, handoff->sock))
 		return 1;
 	fault_point(HANDOFF_BEGIN);
@@ -245,6 +253,12 @@ static void start_sending(struct handoff *handoff)
 
 	handoff->timer = sd_event_source_disable_unref(handoff->timer);
 	sd_event_source_set_enabled(handoff->io, SD_EVENT_OFF);
+	/* It has ended, but waits yet for the lock that a worker of an earlier daemon has. */
+	if (!handoff->lease || handoff->lease->state != LEASE_LEASED) {
+		send_error(handoff->sock, "NoSuchLease", "the lease has ended");
+		handoff_free(handoff);
+		return;
+	}
 	r = child_spawn(handoff->owner->event, &grant_child_ops, keep, ARRAY_SIZE(keep), handoff,
 			&handoff->child);
 	if (r < 0) {

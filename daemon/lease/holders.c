@@ -4,7 +4,8 @@
  * The implementation of holders.h. A group's node and a cdev are told by their paths. A device file
  * that came from a group, and a cdev whose device is being unbound (its node is gone by then), have
  * no name of their own; kernels from 6.18 on say in fdinfo which device it is. Elsewhere such a
- * file counts only for a process of the owner that is not seen to hold another lease's group.
+ * file counts only for a process of the owner that is not seen to hold another lease's group; the
+ * lease that this one is a part of is no other one.
  */
 
 #include "daemon/lease/holders.h"
@@ -36,7 +37,9 @@ enum match {
 struct search {
 	const struct host *host;
 	const struct lease *lease;
-	char **cdevs; /* "vfio3": of the lease's devices, as far as they are bound */
+	const struct lease *whole; /* or NULL: holding this too speaks neither for nor against */
+	char **cdevs;		   /* "vfio3": of the lease's devices, as far as they are bound */
+	char **whole_cdevs;
 	uint64_t end; /* when to stop, CLOCK_MONOTONIC */
 	struct lease_holder *sure, *maybe;
 	size_t n_sure, n_maybe;
@@ -52,6 +55,7 @@ void holders_free(struct lease_holder *holders, size_t n)
 static void search_done(struct search *search)
 {
 	strv_free(search->cdevs);
+	strv_free(search->whole_cdevs);
 	holders_free(search->sure, search->n_sure);
 	holders_free(search->maybe, search->n_maybe);
 }
@@ -122,7 +126,10 @@ static enum match match_group(const struct search *search, int fds, const char *
 	snprintf(node, sizeof(node), "vfio/%u", (uint32_t)id);
 	if (!is_node(search, fds, fd, node))
 		return MATCH_NOT;
-	return lease_has_group(search->lease, (uint32_t)id) ? MATCH_SURELY : MATCH_OTHER;
+	if (lease_has_group(search->lease, (uint32_t)id))
+		return MATCH_SURELY;
+	return search->whole && lease_has_group(search->whole, (uint32_t)id) ? MATCH_NOT
+									     : MATCH_OTHER;
 }
 
 static enum match match_cdev(const struct search *search, int fds, const char *fd, const char *name)
@@ -132,7 +139,9 @@ static enum match match_cdev(const struct search *search, int fds, const char *f
 	if (snprintf(node, sizeof(node), "vfio/devices/%s", name) >= (int)sizeof(node) ||
 	    !attr_name_valid(name) || !is_node(search, fds, fd, node))
 		return MATCH_NOT;
-	return strv_contains(search->cdevs, name) ? MATCH_SURELY : MATCH_OTHER;
+	if (strv_contains(search->cdevs, name))
+		return MATCH_SURELY;
+	return strv_contains(search->whole_cdevs, name) ? MATCH_NOT : MATCH_OTHER;
 }
 
 /* target: where the fd's link leads. */
@@ -292,28 +301,38 @@ static int look_at_all(struct search *search)
 	return r;
 }
 
-int holders_find(const struct host *host, const struct lease *lease, struct lease_holder **holders,
-		 size_t *n)
+static int list_cdevs(const struct host *host, const struct lease *lease, char ***cdevs)
+{
+	for (size_t i = 0; lease && i < lease->n_devices; i++) {
+		_cleanup_free_ char *cdev = NULL;
+		int r = vfio_device_node(host, lease->devices[i].name, &cdev);
+
+		if (r >= 0)
+			r = strv_extend(cdevs, cdev);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
+
+int holders_find(const struct host *host, const struct lease *lease, const struct lease *whole,
+		 struct lease_holder **holders, size_t *n)
 {
 	_cleanup_(search_done) struct search search = {
 		.host = host,
 		.lease = lease,
+		.whole = whole,
 		.end = now_usec() + SEARCH_USEC,
 	};
 	int r;
 
 	*holders = NULL;
 	*n = 0;
-	for (size_t i = 0; i < lease->n_devices; i++) {
-		_cleanup_free_ char *cdev = NULL;
-
-		r = vfio_device_node(host, lease->devices[i].name, &cdev);
-		if (r >= 0)
-			r = strv_extend(&search.cdevs, cdev);
-		if (r == -ENOMEM)
-			return r;
-	}
-	r = look_at_all(&search);
+	r = list_cdevs(host, lease, &search.cdevs);
+	if (r >= 0)
+		r = list_cdevs(host, whole, &search.whole_cdevs);
+	if (r >= 0)
+		r = look_at_all(&search);
 	if (r < 0)
 		return r;
 	/* Those that only may have it are told when nobody surely has. */

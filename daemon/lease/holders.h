@@ -11,7 +11,8 @@
 
 /* Processes with an open fd of the groups' nodes or the devices' cdevs, or of their device files
  * (anon_inode:[vfio-device]; told apart by what fdinfo says, "vfio-device-syspath", where the
- * kernel has it). Array of the caller; release with holders_free(). */
-int holders_find(const struct host *host, const struct lease *lease, struct lease_holder **holders,
-		 size_t *n);
+ * kernel has it). whole: the lease that this one is a part of, whose devices its holder has as
+ * well; or NULL. Array of the caller; release with holders_free(). */
+int holders_find(const struct host *host, const struct lease *lease, const struct lease *whole,
+		 struct lease_holder **holders, size_t *n);
 void holders_free(struct lease_holder *holders, size_t n);

@@ -123,7 +123,7 @@ int inspect_start(sd_event *event, const struct host *host, const struct topolog
 		  struct inspection **ret)
 {
 	_cleanup_(inspection_freep) struct inspection *inspection = calloc(1, sizeof(*inspection));
-	struct plan plan = { 0 };
+	struct plan plan = { .name = "inspect" };
 	int r;
 
 	if (!inspection)

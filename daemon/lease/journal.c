@@ -26,7 +26,7 @@ int journal_open(struct journal *journal, const char *path)
 	_cleanup_close_ int dir = -EBADF;
 	struct stat st;
 
-	journal->dir = -EBADF;
+	*journal = (struct journal){ .dir = -EBADF };
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -41,6 +41,21 @@ int journal_open(struct journal *journal, const char *path)
 void journal_close(struct journal *journal)
 {
 	journal->dir = fd_close(journal->dir);
+	journal->doomed = strv_free(journal->doomed);
+}
+
+/* It is not to be removed (any more). */
+static void undoom(const struct journal *journal, const char *id)
+{
+	char **p = journal->doomed;
+
+	while (p && *p && !streq(*p, id))
+		p++;
+	if (!p || !*p)
+		return;
+	free(*p);
+	for (; *p; p++)
+		p[0] = p[1];
 }
 
 int journal_write(const struct journal *journal, const struct lease *lease)
@@ -60,6 +75,7 @@ int journal_write(const struct journal *journal, const struct lease *lease)
 		return -EFBIG;
 	if (asprintf(&name, "%s" SUFFIX, lease->id) < 0)
 		return -ENOMEM;
+	undoom(journal, lease->id);
 	r = fault_error(JOURNAL_BEGIN);
 	if (r >= 0)
 		r = file_write_atomic_at(journal->dir, name, text, strlen(text));
@@ -76,17 +92,45 @@ static int remove_file(const struct journal *journal, const char *id, const char
 	return unlinkat(journal->dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int journal_remove(const struct journal *journal, const char *id)
+static int remove_now(const struct journal *journal, const char *id)
 {
 	int r = fault_error(JOURNAL_REMOVE);
 
 	if (r >= 0)
 		r = remove_file(journal, id, SUFFIX);
-	if (r >= 0 && fsync(journal->dir) < 0)
-		r = -errno;
+	if (r < 0)
+		return r;
+	(void)fsync(journal->dir);
 	fault_point(JOURNAL_REMOVED);
-	/* The lock last: until the lease is off the disk, somebody may hold it. */
-	return r < 0 ? r : remove_file(journal, id, ".lock");
+	/* The lock last: until the lease is off the disk, somebody may hold it. One that stays is
+	 * in nobody's way. */
+	(void)remove_file(journal, id, ".lock");
+	return 0;
+}
+
+/* In their order: a part's before that of the lease which makes it void. */
+static int remove_doomed(struct journal *journal)
+{
+	while (journal->doomed && *journal->doomed) {
+		int r = remove_now(journal, *journal->doomed);
+
+		if (r < 0)
+			return r;
+		undoom(journal, *journal->doomed);
+	}
+	return 0;
+}
+
+int journal_remove(struct journal *journal, const char *id)
+{
+	int r;
+
+	if (!strv_contains(journal->doomed, id)) {
+		r = strv_extend(&journal->doomed, id);
+		if (r < 0)
+			return r;
+	}
+	return remove_doomed(journal);
 }
 
 /* ---- reading */

@@ -98,6 +98,7 @@ static const struct field device_fields[] = {
 	F(struct lease_device, name, NAME),
 	F(struct lease_device, syspath, PATH),
 	F(struct lease_device, identity, U64),
+	F(struct lease_device, appearance, TIME),
 	F(struct lease_device, vendor, U32),
 	F(struct lease_device, product, U32),
 	F(struct lease_device, subvendor, U32),
@@ -114,12 +115,16 @@ static const struct field device_fields[] = {
 	F(struct lease_device, parking, FLAG),
 	F(struct lease_device, came, FLAG),
 	F(struct lease_device, gone, FLAG),
+	F(struct lease_device, vf_switch, DRIVER),
 	F(struct lease_device, error, TEXT),
 };
 
 static const struct field group_fields[] = {
 	F(struct lease_group, id, U32),
 	F(struct lease_group, generation, U64),
+	F(struct lease_group, appearance, TIME),
+	F(struct lease_group, type, TEXT),
+	F(struct lease_group, gone, FLAG),
 };
 
 static const struct field holder_fields[] = {
@@ -500,10 +505,14 @@ static int read_groups(struct json_object *root, struct lease *lease, char **why
 
 		r = read_fields(json_object_array_get_idx(array, i), group_fields,
 				ARRAY_SIZE(group_fields), NULL, &group, why);
-		if (r >= 0 && lease_has_group(lease, group.id))
+		if (r >= 0 && lease_group(lease, group.id))
 			r = bad(why, "group %u is there twice", group.id);
 		if (r >= 0)
 			r = lease_add_group(lease, group.id, group.generation);
+		if (r >= 0)
+			*lease_group(lease, group.id) = group;
+		else
+			free(group.type);
 	}
 	return r;
 }
@@ -535,7 +544,7 @@ static int read_device(struct json_object *from, struct lease *lease, char **why
 		free(scratch.name);
 	else
 		device->name = scratch.name;
-	if (r >= 0 && !lease_has_group(lease, device->group))
+	if (r >= 0 && !lease_group(lease, device->group))
 		return bad(why, "device %s is in no group of the lease", name);
 	return r;
 }

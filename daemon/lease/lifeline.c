@@ -43,7 +43,7 @@ static int is_over(int fd, short events)
  * No file that a user can make has this link: a path begins with a slash, and the text before the
  * colon of the others is the kernel's (fs/anon_inodes.c, fs/pidfs.c).
  */
-static bool is_pidfd(int fd)
+bool lifeline_is_pidfd(int fd)
 {
 	char link[64], target[64];
 	ssize_t k;
@@ -80,7 +80,7 @@ static pid_t pidfd_pid(int fd)
 	long pid;
 	int r;
 
-	if (!is_pidfd(fd))
+	if (!lifeline_is_pidfd(fd))
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	r = file_read_at(AT_FDCWD, path, PROC_FILE_MAX, &text, NULL);
@@ -225,7 +225,7 @@ int lifeline_inspect(const struct host *host, int fd, uid_t owner, bool any_uid,
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (is_pidfd(fd))
+	if (lifeline_is_pidfd(fd))
 		return inspect_pidfd(host, fd, owner, any_uid, info);
 	return inspect_file(fd, &st, info);
 }

@@ -31,6 +31,9 @@ struct lifeline_info {
 int lifeline_inspect(const struct host *host, int fd, uid_t owner, bool any_uid,
 		     struct lifeline_info *info);
 
+/* Whether an fd is a pidfd, of a process that may be over. */
+bool lifeline_is_pidfd(int fd);
+
 /* System unit of the process behind a pidfd, by cgroup: of the caller; NULL: in none. The pidfd is
  * polled afterwards: -ESRCH if it is over. User units (below user@UID.service) do not count: that
  * gives user@UID.service itself. */

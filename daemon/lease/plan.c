@@ -101,6 +101,33 @@ static void add_kind(struct builder *b, const struct lease_device *device, enum 
 	add(b, device, (struct step){ .kind = kind, .arg = arg });
 }
 
+/* One step for each physical function, before all that is done to devices. */
+static void switch_vfs(struct builder *b, const struct lease *lease, enum step_kind kind)
+{
+	for (size_t i = 0; i < lease->n_devices; i++) {
+		const struct lease_device *d = &lease->devices[i];
+		bool done = !d->vf_switch || (kind == STEP_VFS_BACK && !d->vf_back);
+
+		for (size_t k = 0; k < i && !done; k++)
+			done = streq0(lease->devices[k].vf_switch, d->vf_switch);
+		if (done)
+			continue;
+		add_kind(b, d, kind, d->vf_switch);
+		/* It is the function's: where that fails, the device's own steps are none the
+		 * worse. */
+		if (b->error == 0)
+			b->plan->steps[b->plan->n - 1].device = d->vf_switch;
+	}
+}
+
+bool lease_switches_vfs(const struct lease *lease)
+{
+	for (size_t i = 0; i < lease->n_devices; i++)
+		if (lease->devices[i].vf_switch)
+			return true;
+	return false;
+}
+
 static int finish(struct builder *b)
 {
 	if (b->error < 0)
@@ -153,14 +180,24 @@ static void open_nodes(struct builder *b, const struct lease *lease, const struc
 			    (struct step){ .kind = STEP_NODE_GRANT, .uid = lease->owner });
 }
 
+int plan_vfs_off(const struct lease *lease, struct plan *plan)
+{
+	struct builder b = { .plan = plan };
+
+	*plan = (struct plan){ .name = "claim" };
+	switch_vfs(&b, lease, STEP_VFS_OFF);
+	return finish(&b);
+}
+
 int plan_claim(const struct lease *lease, const unsigned int *waive, struct plan *plan)
 {
 	_cleanup_free_ struct item *items = sorted(lease, waive, deepest_first);
 	struct builder b = { .plan = plan };
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "claim" };
 	if (!items)
 		return -ENOMEM;
+	switch_vfs(&b, lease, STEP_VFS_OFF);
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (!items[i].device->left)
 			take(&b, &items[i]);
@@ -183,7 +220,7 @@ int plan_grow(const struct lease *lease, struct plan *plan)
 	const uid_t uid = lease->mode == MODE_NODE ? lease->owner : (uid_t)-1;
 	struct builder b = { .plan = plan };
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "grow" };
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *d = &lease->devices[i];
 
@@ -213,7 +250,7 @@ int plan_park(const struct lease *lease, struct plan *plan)
 {
 	struct builder b = { .plan = plan, .keep_going = true };
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "park" };
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *d = &lease->devices[i];
 
@@ -243,11 +280,13 @@ int plan_drain(const struct lease *lease, struct plan *plan)
 	_cleanup_free_ struct item *items = sorted(lease, NULL, deepest_first);
 	struct builder b = { .plan = plan, .keep_going = true };
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "drain" };
 	if (!items)
 		return -ENOMEM;
+	/* The nodes of one that has gone went with it: a group of its number is another's. */
 	for (size_t i = 0; i < lease->n_devices && lease->mode == MODE_NODE; i++)
-		if (!items[i].device->left && items[i].device->target_driver)
+		if (!items[i].device->left && items[i].device->target_driver &&
+		    !items[i].device->gone)
 			add(&b, items[i].device,
 			    (struct step){ .kind = STEP_NODE_REVOKE, .uid = lease->owner });
 	for (size_t i = 0; i < lease->n_devices; i++)
@@ -284,9 +323,10 @@ int plan_restore(const struct lease *lease, struct plan *plan)
 	_cleanup_free_ struct item *items = sorted(lease, NULL, bridges_first);
 	struct builder b = { .plan = plan, .keep_going = true };
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "restore" };
 	if (!items)
 		return -ENOMEM;
+	switch_vfs(&b, lease, STEP_VFS_BACK);
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (!items[i].device->left)
 			give_back(&b, items[i].device);

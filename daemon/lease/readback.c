@@ -19,7 +19,11 @@ static int say(char **why, int outcome, const char *device, const char *what, co
 /* Drivers that the kernel does not count, whatever the device. */
 static bool counts(const char *name, const char *driver)
 {
-	const struct device device = { .name = (char *)name, .driver = (char *)driver };
+	const struct device device = {
+		.name = (char *)name,
+		.subsystem = (char *)"pci",
+		.driver = (char *)driver,
+	};
 
 	return driver_counts(&device);
 }
@@ -43,7 +47,8 @@ static int check_member(const struct host *host, const struct lease *lease, cons
 		return 0; /* it goes this very moment */
 	if (r < 0)
 		return r;
-	if (!d)
+	/* What has the address of one that went is a stranger as well, until it is fenced. */
+	if (!d || d->gone)
 		return check_stranger(name, driver, strict, why);
 	if (streq0(driver, d->left ? d->saved_driver : d->target_driver))
 		return 0;
@@ -90,6 +95,7 @@ int lease_read_back(const struct host *host, const struct lease *lease, bool str
 
 	*why = NULL;
 	for (size_t i = 0; r == 0 && i < lease->n_groups; i++)
-		r = check_group(host, lease, lease->groups[i].id, strict, why);
+		if (!lease->groups[i].gone)
+			r = check_group(host, lease, lease->groups[i].id, strict, why);
 	return r;
 }

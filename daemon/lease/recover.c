@@ -8,6 +8,7 @@
  */
 
 #include "daemon/fault.h"
+#include "daemon/lease/fence-guard.h"
 #include "daemon/lease/run.h"
 #include "daemon/util/fd.h"
 #include "daemon/util/log.h"
@@ -17,8 +18,6 @@
 #include <time.h>
 
 #define LOCK_RETRY_USEC (1000 * 1000ULL)
-
-static void take_up(struct lease_run *run);
 
 /* ---- journals that cannot be understood: their groups are nobody's */
 
@@ -33,32 +32,10 @@ static void id_of_file(const char *file, char id[static 17])
 }
 
 /*
- * What the text says of groups: `"groups" … [ … "id": N … ]`, read without regard for the rest. 0
- * only if the list has its end, so that none can be missing.
+ * Every device that is in them now stays as it is until the lease is ended: one on a VFIO driver
+ * may be a running VMM's, and one on a driver of the host was not taken from it, or is back. What
+ * it had before is not known, so it is let go as one that came.
  */
-static int read_groups(const char *text, struct lease *lease)
-{
-	const char *p = strstr(text, "\"groups\""), *end;
-
-	p = p ? strchr(p, '[') : NULL;
-	end = p ? strchr(p, ']') : NULL;
-	if (!end)
-		return -EBADMSG;
-	while ((p = strstr(p, "\"id\"")) && p < end) {
-		unsigned long long id;
-		int r;
-
-		if (sscanf(p + 4, " : %llu", &id) != 1 || id >= ID_UNKNOWN)
-			return -EBADMSG;
-		r = lease_add_group(lease, (uint32_t)id, 0);
-		if (r < 0)
-			return r;
-		p += 4;
-	}
-	return lease->n_groups ? 0 : -EBADMSG;
-}
-
-/* Every device that is in them now: what it had before is not known, so it is as one that came. */
 static int add_members(const struct engine *engine, struct lease *lease)
 {
 	HASH_FOREACH (device, engine->topology->devices) {
@@ -70,17 +47,18 @@ static int add_members(const struct engine *engine, struct lease *lease)
 		if (!d || free_and_strdup(&d->syspath, device->syspath) < 0)
 			return -ENOMEM;
 		d->identity = device->identity;
+		d->appearance = device->appearance;
 		d->vendor = device->vendor;
 		d->product = device->product;
 		d->subvendor = device->subvendor;
 		d->subproduct = device->subproduct;
 		d->group = device->group_id;
 		d->bridge = device->bridge;
-		d->state = DEVICE_FENCED;
-		/* A port that the kernel does not count was never moved. */
-		d->left = device->driver && !driver_counts(device) &&
-			  !driver_is_vfio(device->driver, NULL);
-		if (d->left && free_and_strdup(&d->saved_driver, device->driver) < 0)
+		d->left = device->driver && !device_on_vfio(device);
+		d->state = d->left ? DEVICE_HOST : DEVICE_WITHHELD;
+		d->came = true;
+		if (free_and_strdup(d->left ? &d->saved_driver : &d->target_driver,
+				    device->driver) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -94,6 +72,8 @@ static void drop_taken_groups(const struct engine *engine, struct lease *lease)
 	for (size_t i = 0; i < lease->n_groups; i++)
 		if (!ledger_group(engine->ledger, lease->groups[i].id))
 			lease->groups[n++] = lease->groups[i];
+		else
+			free(lease->groups[i].type);
 	lease->n_groups = n;
 }
 
@@ -118,9 +98,8 @@ static int block_groups(struct engine *engine, struct lease *blocked)
 		ledger_remove(engine->ledger, lease);
 		return -ENOMEM;
 	}
-	lease_run(lease)->lock = journal_lock(&engine->journal, lease->id);
 	run_changed(lease_run(lease));
-	STEAL(lease);
+	recover_lock(lease_run(STEAL(lease)));
 	return 0;
 }
 
@@ -141,7 +120,7 @@ static int block_journal(struct engine *engine, const char *file)
 	lease = lease_new(id);
 	if (!lease)
 		return -ENOMEM;
-	r = read_groups(text, lease);
+	r = journal_read_groups(text, lease);
 	return r < 0 ? r : block_groups(engine, STEAL(lease));
 }
 
@@ -200,7 +179,12 @@ static void take_bad_file(struct engine *engine, const struct bad_file *bad)
 
 static int on_lock_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	take_up(userdata);
+	struct lease_run *run = userdata;
+
+	recover_lock(run);
+	/* Not looked after meanwhile. */
+	if (run->lock >= 0)
+		guard_look(run);
 	return 0;
 }
 
@@ -224,7 +208,6 @@ static void go_on(struct lease_run *run)
 		release_rollback(run);
 		return;
 	case LEASE_LEASED:
-		revoke_recover(run);
 		/* What was to be added to another lease, and was not yet: nobody has an fd of it.
 		 */
 		if (run->lease->part_of)
@@ -236,7 +219,6 @@ static void go_on(struct lease_run *run)
 	case LEASE_FAILED:
 		return;
 	case LEASE_DRAINING:
-		revoke_recover(run);
 		release_drain(run);
 		return;
 	case LEASE_RESTORING:
@@ -249,7 +231,7 @@ static void go_on(struct lease_run *run)
 	}
 }
 
-static void take_up(struct lease_run *run)
+void recover_lock(struct lease_run *run)
 {
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
 	run->lock = journal_lock(&run->engine->journal, run->lease->id);
@@ -260,6 +242,9 @@ static void take_up(struct lease_run *run)
 	}
 	if (run->lock != -EWOULDBLOCK)
 		log_error("lease %s: lock: %s", run->lease->id, strerror(-run->lock));
+	/* It waits for those who have fds yet. */
+	if (run->lease->state == LEASE_DRAINING)
+		watch_holders_start(run);
 	retry_lock_later(run);
 }
 
@@ -267,15 +252,21 @@ static void take_up(struct lease_run *run)
 static void renew_identities(struct engine *engine, struct lease *lease)
 {
 	for (size_t i = 0; i < lease->n_devices; i++) {
-		const struct device *now =
-			topology_device(engine->topology, lease->devices[i].name);
+		struct lease_device *d = &lease->devices[i];
+		const struct device *now = topology_device(engine->topology, d->name);
 
-		lease->devices[i].identity = now ? now->identity : 0;
+		d->identity = now ? now->identity : 0;
+		/* The kernel's own does: what came to the address meanwhile is another one. */
+		if (!now || (d->appearance && now->appearance != d->appearance))
+			d->gone = true;
 	}
 	for (size_t i = 0; i < lease->n_groups; i++) {
-		const struct group *now = topology_group(engine->topology, lease->groups[i].id);
+		struct lease_group *g = &lease->groups[i];
+		const struct group *now = topology_group(engine->topology, g->id);
 
-		lease->groups[i].generation = now ? now->generation : 0;
+		g->generation = now ? now->generation : 0;
+		if (!now || (g->appearance && now->appearance != g->appearance))
+			g->gone = true;
 	}
 }
 
@@ -322,7 +313,10 @@ static int recover_one(struct engine *engine, struct lease *lease)
 	 */
 	if (lease->state == LEASE_PREPARING)
 		fence_newcomers(engine, lease);
-	take_up(run);
+	/* Not after the lock: a worker that waits for the holder is what it is about. */
+	if (lease->state == LEASE_LEASED || lease->state == LEASE_DRAINING)
+		revoke_recover(run);
+	recover_lock(run);
 	return 0;
 }
 

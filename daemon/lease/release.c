@@ -9,6 +9,7 @@
 #include "daemon/lease/fence-guard.h"
 #include "daemon/lease/fence.h"
 #include "daemon/lease/run.h"
+#include "daemon/lease/vf-switch.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "daemon/vfio/node.h"
@@ -19,8 +20,30 @@
 #define RETRY_FIRST_USEC (250 * 1000ULL)
 #define RETRY_MAX_USEC	 (8 * 1000 * 1000ULL)
 #define ROLLBACK_RETRIES 3
+#define DEATHS_MAX	 3
 
 static void retry_drain_later(struct lease_run *run);
+
+/*
+ * The owner's entry on /dev/iommu, which all its leases in node mode share: no step of a plan,
+ * which sees one lease, can know. It opens no device, so it is no part of the barrier.
+ */
+static void drop_iommu_entry(struct lease_run *run)
+{
+	const struct lease *lease = run->lease;
+	int r;
+
+	if (lease->mode != MODE_NODE)
+		return;
+	HASH_FOREACH (other, run->engine->ledger->leases)
+		if (other != lease && other->mode == MODE_NODE && other->owner == lease->owner &&
+		    (other->state == LEASE_PREPARING || other->state == LEASE_LEASED))
+			return;
+	r = node_revoke(run->engine->host, "iommu", lease->owner);
+	if (r < 0 && r != -ENOENT)
+		log_warning("lease %s: the entry of uid %u on /dev/iommu stays: %s", lease->id,
+			    lease->owner, strerror(-r));
+}
 
 /* ---- home */
 
@@ -35,14 +58,18 @@ static int on_go_home(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* A journal that is left would take the devices from their next owner at the next start. */
+/* Seldom: to unlink takes no space. A journal that is left would take the devices from their next
+ * owner at the next start. */
 static void go_home_later(struct lease_run *run)
 {
+	uint64_t usec = RETRY_FIRST_USEC << run->n_home;
 	int r;
 
+	if (usec < RETRY_MAX_USEC)
+		run->n_home++;
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
-	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC,
-				       RETRY_MAX_USEC, 0, on_go_home, run);
+	r = sd_event_add_time_relative(run->engine->event, &run->retry_timer, CLOCK_MONOTONIC, usec,
+				       0, on_go_home, run);
 	if (r < 0)
 		log_error("lease %s: no timer: %s", run->lease->id, strerror(-r));
 }
@@ -53,6 +80,8 @@ static void go_home(struct lease_run *run)
 	struct lease *lease = run->lease;
 	int r;
 
+	/* Once more: it may have failed before. */
+	drop_iommu_entry(run);
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *d = &lease->devices[i];
 		const struct device *now = topology_device(engine->topology, d->name);
@@ -63,9 +92,11 @@ static void go_home(struct lease_run *run)
 	}
 	r = journal_remove(&engine->journal, lease->id);
 	if (r < 0) {
-		log_error("journal of lease %s cannot be removed: %s; its groups stay blocked "
-			  "until it is",
-			  lease->id, strerror(-r));
+		if (!run->n_home)
+			log_error("journal of lease %s cannot be removed: %s; its groups stay "
+				  "blocked until it is",
+				  lease->id, strerror(-r));
+		claim_finish(run);
 		go_home_later(run);
 		return;
 	}
@@ -101,6 +132,8 @@ static void note_failure(struct lease_run *run, const struct step *step,
 static void on_restore_report(const struct step *step, const struct step_report *report,
 			      void *userdata)
 {
+	if (step->kind == STEP_VFS_BACK && report->event != STEP_BEGIN)
+		vf_switch_is_back(userdata, step->arg);
 	if (report->event == STEP_FAILED && step->device)
 		note_failure(userdata, step, report);
 }
@@ -124,9 +157,15 @@ static void on_restore_done(int result, void *userdata)
 	struct lease_run *run = userdata;
 
 	run->worker = worker_free(run->worker);
+	vf_switch_is_back(run, NULL);
 	fault_point(RESTORE_DONE);
 	if (result == 0 && !run->worker_bad) {
 		go_home(run);
+		return;
+	}
+	/* Killed by somebody: that says nothing of the devices, and the barrier costs nothing. */
+	if (result < 0 && !run->worker_bad && ++run->n_deaths <= DEATHS_MAX) {
+		release_drain(run);
 		return;
 	}
 	if (result < 0)
@@ -148,6 +187,7 @@ void release_restore(struct lease_run *run)
 
 	for (size_t i = 0; i < run->lease->n_devices; i++)
 		free_and_strdup(&run->lease->devices[i].error, NULL);
+	vf_switch_may_go_back(run->engine, run->lease);
 	r = plan_restore(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &restore_worker_ops);
@@ -155,6 +195,7 @@ void release_restore(struct lease_run *run)
 	if (r >= 0)
 		return;
 	log_error("lease %s: cannot start restoring: %s", run->lease->id, strerror(-r));
+	vf_switch_is_back(run, NULL);
 	restore_failed(run);
 }
 
@@ -193,6 +234,7 @@ static void go_on_to_restoring(struct lease_run *run)
 		return;
 	}
 	watch_holders_stop(run);
+	revoke_done(run);
 	lease_clear_holders(run->lease);
 	if (run->lease->state == LEASE_DRAINING)
 		run_force_state(run, LEASE_RESTORING);
@@ -288,29 +330,13 @@ void release_fence_over(struct lease_run *run)
 		go_on_to_restoring(run);
 }
 
-/*
- * The owner's entry on /dev/iommu, which all its leases in node mode share: no step of a plan,
- * which sees one lease, can know. It opens no device, so it is no part of the barrier.
- */
-static void drop_iommu_entry(struct lease_run *run)
-{
-	const struct lease *lease = run->lease;
-	int r;
-
-	if (lease->mode != MODE_NODE)
-		return;
-	HASH_FOREACH (other, run->engine->ledger->leases)
-		if (other != lease && other->mode == MODE_NODE && other->owner == lease->owner &&
-		    (other->state == LEASE_PREPARING || other->state == LEASE_LEASED))
-			return;
-	r = node_revoke(run->engine->host, "iommu", lease->owner);
-	if (r < 0 && r != -ENOENT)
-		log_warning("lease %s: the entry of uid %u on /dev/iommu stays: %s", lease->id,
-			    lease->owner, strerror(-r));
-}
-
 void release_drain(struct lease_run *run)
 {
+	/* A worker of an earlier daemon is at its devices yet: this comes again when it is over. */
+	if (run->lock < 0) {
+		recover_lock(run);
+		return;
+	}
 	drop_iommu_entry(run);
 	run->retry_timer = sd_event_source_disable_unref(run->retry_timer);
 	handoffs_end(&run->engine->handoffs, run->lease, on_handoffs_gone, run);
@@ -358,7 +384,7 @@ static int end_claim(struct lease_run *run, const char *reason)
 		    "the lease was ended while it was prepared (%s); ask again", reason);
 	if (run->worker)
 		worker_stop(run->worker);
-	else if (run->swapped)
+	else if (run->swapped || run->waits)
 		claim_stored(run);
 	return 0;
 }
@@ -387,8 +413,9 @@ int engine_end(struct engine *engine, struct lease *lease, const char *reason, b
 			      { FIELD_OWNER, LOG_NUMBER(lease->owner) }, { FIELD_REASON, reason }),
 		   "Lease %s has ended: %s", lease->id, reason);
 	run->lifeline_source = sd_event_source_disable_unref(run->lifeline_source);
-	/* Whom a revocation may have to kill: an owner does not get out of that by releasing. */
-	if (lease->revoke == REVOKE_KILL && !run->lifeline_over) {
+	/* Whom a revocation may have to kill: an owner does not get out of that by releasing. One
+	 * that is over stays too, for nobody else is to be killed in its place. */
+	if (lease->revoke == REVOKE_KILL) {
 		fd_close(run->kill_fd);
 		run->kill_fd = STEAL_FD(run->lifeline);
 	}

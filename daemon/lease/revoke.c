@@ -24,6 +24,24 @@ static uint64_t now_usec(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* What the ladder has come to, in the log, with those who are known to have fds. */
+static void record(const struct lease *lease, const char *step, const char *note)
+{
+	_cleanup_strv_ char **holders = NULL;
+
+	for (size_t i = 0; i < lease->n_holders; i++)
+		if (strv_extendf(&holders, "%d %s", (int)lease->holders[i].pid,
+				 lease->holders[i].command) < 0)
+			break;
+	log_record(MESSAGE_REVOKED, LOG_NOTICE,
+		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) },
+			      { FIELD_STEP, step }, { FIELD_REASON, lease->revoke_reason },
+			      { FIELD_OUTCOME, note }, { FIELD_HOLDER, .values = holders }),
+		   "Lease %s is revoked (%s): %s%s%s", lease->id,
+		   lease->revoke_reason ? lease->revoke_reason : "no reason given", step,
+		   note ? ", " : "", note ? note : "");
+}
+
 /* A rung: on disk where that can be, in the log, on the bus. */
 static void step_to(struct lease_run *run, enum revocation rung, const char *note)
 {
@@ -35,13 +53,7 @@ static void step_to(struct lease_run *run, enum revocation rung, const char *not
 	r = journal_write(&run->engine->journal, lease);
 	if (r < 0)
 		log_error("journal of lease %s: %s", lease->id, strerror(-r));
-	log_record(MESSAGE_REVOKED, LOG_NOTICE,
-		   LOG_FIELDS({ FIELD_LEASE, lease->id }, { FIELD_OWNER, LOG_NUMBER(lease->owner) },
-			      { FIELD_STEP, revocation_to_string(rung) },
-			      { FIELD_REASON, lease->revoke_reason }, { FIELD_OUTCOME, note }),
-		   "Lease %s is revoked (%s): %s%s%s", lease->id,
-		   lease->revoke_reason ? lease->revoke_reason : "no reason given",
-		   revocation_to_string(rung), note ? ", " : "", note ? note : "");
+	record(lease, revocation_to_string(rung), note);
 	run_changed(run);
 }
 
@@ -132,21 +144,35 @@ static void ask_the_bus(struct lease_run *run)
 			"there is no pidfd lifeline, and no connection on this bus to vouch for");
 }
 
+static int lifeline_of(const struct lease_run *run)
+{
+	return run->kill_fd >= 0 ? run->kill_fd : run->lifeline;
+}
+
+/* Of a part of a lease, that lease's: it had no other while it was one with it. */
+static int find_lifeline(const struct lease_run *run)
+{
+	const char *part_of = run->lease->part_of;
+	const struct lease *whole = part_of ? ledger_lease(run->engine->ledger, part_of) : NULL;
+	int fd = lifeline_of(run);
+
+	return fd < 0 && whole && lease_run(whole) ? lifeline_of(lease_run(whole)) : fd;
+}
+
 static int on_kill(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct lease_run *run = userdata;
-	struct lifeline_info info;
+	int lifeline;
 
 	run->revoke_timer = sd_event_source_disable_unref(run->revoke_timer);
 	if (over(run))
 		return 0;
-	/* A pipe or a socket means no process. */
-	if (run->kill_fd < 0 || (lifeline_inspect(run->engine->host, run->kill_fd,
-						  run->lease->owner, true, &info) == 0 &&
-				 info.kind != LIFELINE_PIDFD))
-		ask_the_bus(run);
+	lifeline = find_lifeline(run);
+	/* A pipe or a socket means no process. A pidfd means one, and nobody in its place. */
+	if (lifeline >= 0 && lifeline_is_pidfd(lifeline))
+		try_to_kill(run, "the lifeline", lifeline);
 	else
-		try_to_kill(run, "the lifeline", run->kill_fd);
+		ask_the_bus(run);
 	return 0;
 }
 
@@ -169,6 +195,9 @@ static void unbind(struct lease_run *run)
 static void unbind_or_go_on(struct lease_run *run)
 {
 	struct engine *engine = run->engine;
+	const char *note = run->lease->state == LEASE_LEASED
+				   ? "the owner has not given it back"
+				   : "the owner has given it back, and fds of it are open";
 	_cleanup_free_ char *id = strdup(run->lease->id);
 	struct lease *lease;
 	int r;
@@ -179,7 +208,7 @@ static void unbind_or_go_on(struct lease_run *run)
 	if (!lease || over(lease_run(lease)))
 		return;
 	run = lease_run(lease);
-	step_to(run, REVOCATION_UNBINDING, NULL);
+	step_to(run, REVOCATION_UNBINDING, note);
 	if (lease->revoke != REVOKE_KILL)
 		return;
 	r = arm(run, REVOKE_KILL_USEC, on_kill);
@@ -243,6 +272,7 @@ void revoke_over(struct lease_run *run)
 	if (run->lease->revocation != REVOCATION_ASKED)
 		return;
 	run->revoke_timer = sd_event_source_disable_unref(run->revoke_timer);
+	record(run->lease, "ended", "the lease ended before the deadline");
 	run->lease->revocation = REVOCATION_NONE;
 	run->lease->revoke_deadline_usec = 0;
 	/* For the state's sake, not for safety's: a deadline that is found later has nothing to do.
@@ -250,6 +280,14 @@ void revoke_over(struct lease_run *run)
 	if (journal_write(&run->engine->journal, run->lease) < 0)
 		log_warning("lease %s: the end of its revocation is not in its journal",
 			    run->lease->id);
+}
+
+void revoke_done(struct lease_run *run)
+{
+	run->revoke_timer = sd_event_source_disable_unref(run->revoke_timer);
+	drop_vouch(run);
+	if (run->lease->revocation != REVOCATION_NONE)
+		record(run->lease, "ended", "every unbind has returned");
 }
 
 void revoke_recover(struct lease_run *run)

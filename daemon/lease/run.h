@@ -34,12 +34,16 @@ struct lease_run {
 	/* until the service manager says that it has the copy: no journal says leased before */
 	sd_event_source *barrier_source;
 	sd_event_source *barrier_timer;
-	bool swapped; /* the claim waits for nothing else */
+	bool swapped;	     /* the claim waits for nothing else */
+	bool waits;	     /* its worker may not begin yet: engine_ops.may_begin() */
+	unsigned int *waive; /* while it waits, or after */
 
 	/* draining */
 	enum { FENCES_DONE, DRAIN_AFTER_FENCES, RESTORE_AFTER_FENCES } after_fences;
 	sd_event_source *retry_timer;
 	unsigned int n_retries;
+	unsigned int n_deaths; /* of workers that put things back */
+	unsigned int n_home;   /* tries to remove its journal that failed */
 	sd_event_source *holders_timer;
 	struct child *holders_child;
 
@@ -79,6 +83,12 @@ int run_worker(struct lease_run *run, struct plan *plan, const struct worker_ops
 void run_log_step(const struct lease_run *run, const struct step *step,
 		  const struct step_report *report);
 
+/*
+ * No lock yet, so a worker of an earlier daemon may be at work: waits for its end, then goes on
+ * from the state that the lease has by then.
+ */
+void recover_lock(struct lease_run *run);
+
 /* Draining (again): unbinds everything, then goes on to restoring. */
 void release_drain(struct lease_run *run);
 /* A fence of the lease has ended: what waited for it goes on. run may be NULL. */
@@ -109,6 +119,8 @@ void watch_holders_stop(struct lease_run *run);
 /* The deadline's timer, after the daemon came back; and the end of a ladder. */
 void revoke_recover(struct lease_run *run);
 void revoke_over(struct lease_run *run);
+/* Every unbind has returned: access has ended. Says so of a revocation that got so far. */
+void revoke_done(struct lease_run *run);
 /* What is being prepared for a lease that ends is given up. */
 void grow_parent_ends(struct engine *engine, const struct lease *lease);
 /* A growth in the lease's own groups is over: tells who waits for it, if anyone. */

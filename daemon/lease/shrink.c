@@ -170,8 +170,11 @@ static bool any_parking(const struct lease *lease)
 void park_start(struct lease_run *run)
 {
 	run->changing = any_parking(run->lease);
-	if (!run->changing)
+	if (!run->changing) {
+		/* What was to be added is not there any more. */
+		growth_done(run, NULL);
 		return;
+	}
 	handoffs_interrupt(&run->engine->handoffs, run->lease);
 	park_when_clear(run, start_parking);
 }
@@ -240,12 +243,6 @@ static bool check(struct lease_run *run, char *const *devices, struct failure *f
 	struct lease *lease = run->lease;
 	size_t left = 0;
 
-	if (change_is_barred(run)) {
-		failure_set(failure, "GroupBusy",
-			    "another change of lease %s is under way; ask again when it is over",
-			    lease->id);
-		return false;
-	}
 	STRV_FOREACH (device, devices)
 		if (!granted(lease, *device)) {
 			failure_set(failure, "NoSuchDevice",
@@ -253,6 +250,12 @@ static bool check(struct lease_run *run, char *const *devices, struct failure *f
 				    *device, lease->id, lease->id);
 			return false;
 		}
+	if (change_is_barred(run)) {
+		failure_set(failure, "GroupBusy",
+			    "another change of lease %s is under way; ask again when it is over",
+			    lease->id);
+		return false;
+	}
 	for (size_t i = 0; i < lease->n_groups; i++)
 		left += group_stays(lease, lease->groups[i].id, devices);
 	if (left > 0)

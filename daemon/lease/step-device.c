@@ -102,6 +102,19 @@ static int check_path(struct step_run *run, const struct lease_device *d)
 		   path ? path : "an unknown place", d->syspath);
 }
 
+int step_appearance(struct step_run *run, const struct step *step)
+{
+	const struct lease_device *d = step->lease_device;
+	/* A step on the PF of a VF has the VF's entry. */
+	uint64_t then = d && streq0(step->device, d->name) ? d->appearance : 0;
+	uint64_t now = then ? sysfs_get_appearance(run->host, run->subsystem, step->device) : 0;
+
+	/* Gone altogether is for the step itself to find. */
+	if (!now || now == then)
+		return 0;
+	return say(run, -ESTALE, "it was removed, and another device has its address now");
+}
+
 int step_identity(struct step_run *run, const struct step *step)
 {
 	const struct lease_device *d = step->lease_device;
@@ -109,7 +122,9 @@ int step_identity(struct step_run *run, const struct step *step)
 	uint32_t now[4];
 	int r;
 
-	r = sysfs_get_identity(run->host, run->subsystem, step->device, now);
+	r = step_appearance(run, step);
+	if (r >= 0)
+		r = sysfs_get_identity(run->host, run->subsystem, step->device, now);
 	if (r < 0)
 		return r;
 	if (memcmp(then, now, sizeof(now)) != 0)
@@ -337,4 +352,18 @@ int step_quiet(struct step_run *run, const struct step *step)
 		return say(run, r, "bus mastering cannot be read or switched off: %s",
 			   strerror(-r));
 	return on ? say(run, -EIO, "bus mastering stays on although no driver has it") : 0;
+}
+
+int step_vfs(struct step_run *run, const struct step *step, bool on)
+{
+	int r = sysfs_set_vf_probe(run->host, step->arg, on);
+	_cleanup_free_ char *driver = NULL;
+
+	/* A function that has gone has taken its VFs along. */
+	if (r == -ENOENT &&
+	    sysfs_get_driver(run->host, run->subsystem, step->arg, &driver) == -ENOENT)
+		return 0;
+	return r < 0 ? say(run, r, "sriov_drivers_autoprobe of %s cannot be set to %d: %s",
+			   step->arg, on, strerror(-r))
+		     : 0;
 }

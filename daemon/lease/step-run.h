@@ -28,6 +28,11 @@ struct step_run {
 int say(struct step_run *run, int error, const char *format, ...) _printf_(3, 4);
 
 /* step-device.c */
+/*
+ * -ESTALE: the address is another device's by now, which no step is meant for. What comes after
+ * this look is told apart by its driver_override: no step binds a device without setting it first.
+ */
+int step_appearance(struct step_run *run, const struct step *step);
 int step_inspect(struct step_run *run, const struct step *step);
 int step_check(struct step_run *run, const struct step *step);
 int step_identity(struct step_run *run, const struct step *step);
@@ -37,6 +42,7 @@ int step_unbind_vfio(struct step_run *run, const struct step *step);
 int step_settle(struct step_run *run, const struct step *step);
 int step_probe(struct step_run *run, const struct step *step);
 int step_verify(struct step_run *run, const struct step *step);
+int step_vfs(struct step_run *run, const struct step *step, bool on);
 int step_quiet(struct step_run *run, const struct step *step);
 
 /* The same by device, for the cycle of NODE_CLEAN. */

@@ -57,6 +57,10 @@ static int carry_out(struct step_run *run, const struct step *step)
 		return step_reset_bus(run, step);
 	case STEP_IDENTITY:
 		return step_identity(run, step);
+	case STEP_VFS_OFF:
+		return step_vfs(run, step, false);
+	case STEP_VFS_BACK:
+		return step_vfs(run, step, true);
 	case STEP_KIND_MAX:
 	case STEP_KIND_INVALID:
 		break;
@@ -108,7 +112,7 @@ static bool is_gone(const struct step_run *run, const struct step *step)
 }
 
 /* 0: done or rightly skipped; 1: failed; -errno: the report could not be sent. */
-static int finish_step(struct step_run *run, size_t index, int result)
+static int finish_step(struct step_run *run, size_t index, int result, bool stale)
 {
 	const struct step *step = &run->plan->steps[index];
 	enum step_event event = STEP_DONE;
@@ -124,7 +128,8 @@ static int finish_step(struct step_run *run, size_t index, int result)
 			event = STEP_SKIPPED;
 			run->report.error = ENOENT;
 			say(run, 0, "the device is gone");
-		} else if (step->kind == STEP_IDENTITY && result == -ESTALE) {
+		} else if ((step->kind == STEP_IDENTITY && result == -ESTALE) ||
+			   (step->keep_going && stale)) {
 			event = STEP_SKIPPED;
 		}
 		skip_device(run, index);
@@ -137,6 +142,7 @@ static int finish_step(struct step_run *run, size_t index, int result)
 
 static int run_one(struct step_run *run, size_t index)
 {
+	bool stale;
 	int r;
 
 	begin_report(run, index);
@@ -149,10 +155,13 @@ static int run_one(struct step_run *run, size_t index)
 	r = report(run, STEP_BEGIN);
 	if (r < 0)
 		return r;
-	fault_step(run->plan->steps[index].kind, false);
-	r = carry_out(run, &run->plan->steps[index]);
-	fault_step(run->plan->steps[index].kind, true);
-	return finish_step(run, index, r);
+	fault_step(run->plan->name, run->plan->steps[index].kind, false);
+	r = step_appearance(run, &run->plan->steps[index]);
+	stale = r < 0;
+	if (!stale)
+		r = carry_out(run, &run->plan->steps[index]);
+	fault_step(run->plan->name, run->plan->steps[index].kind, true);
+	return finish_step(run, index, r, stale);
 }
 
 static int run_all(struct step_run *run)

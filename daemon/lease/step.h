@@ -26,9 +26,11 @@
 	X(NODE_CLEAN)  /* wait for udev, then node is root's alone; reset and cycle once */        \
 	X(NODE_GRANT)  /* ACL for the owner */                                                     \
 	X(NODE_REVOKE) /* ACL of the owner goes */                                                 \
+	X(IDENTITY)    /* the device is the journaled one still, else its rest is skipped */       \
+	X(VFS_OFF)     /* VFs of the physical function arg get no driver by themselves */          \
+	X(VFS_BACK)    /* they do again */                                                         \
 	X(RESET)       /* reset the function */                                                    \
-	X(RESET_BUS)   /* reset everything below the bridge arg */                                 \
-	X(IDENTITY)    /* the device is the journaled one still, else its rest is skipped */
+	X(RESET_BUS)   /* reset everything below the bridge arg */
 
 enum step_kind {
 #define X(name) STEP_##name,
@@ -54,6 +56,7 @@ struct step {
 struct plan {
 	struct step *steps;
 	size_t n;
+	const char *name; /* what it is for, in a word: "claim" */
 };
 void plan_done(struct plan *plan);
 
@@ -63,6 +66,9 @@ void plan_done(struct plan *plan);
  * of the lease, in its order: bits of use kinds. NULL: none.
  */
 int plan_claim(const struct lease *lease, const unsigned int *waive, struct plan *plan);
+/* The switches of VFs alone, where nothing else is to be done. */
+bool lease_switches_vfs(const struct lease *lease);
+int plan_vfs_off(const struct lease *lease, struct plan *plan);
 /*
  * Of the devices of the lease that are `parking` alone, while it stays leased.
  * plan_grow(): to their target driver, nodes checked; in node mode opened to the owner.
@@ -120,6 +126,7 @@ struct step_context {
  * hangs up (poll). Returns 0: all done; 1: some step failed (each reported) or was not begun;
  * -errno: the report could not be sent. A device that is gone, or (IDENTITY) another one now, is
  * not a failure of a plan that keeps going: the rest of its steps is STEP_SKIPPED, the first of
- * them with the error ENOENT or ESTALE.
+ * them with the error ENOENT or ESTALE. Before each step it is seen that the device is the one that
+ * the lease has, by its appearance.
  */
 int steps_run(const struct step_context *context, const struct plan *plan, int sock);

@@ -31,7 +31,7 @@ static int on_lifeline(sd_event_source *source, int fd, uint32_t revents, void *
 	if (run->lease->state == LEASE_PREPARING) {
 		if (run->worker)
 			worker_stop(run->worker);
-		else if (run->swapped)
+		else if (run->swapped || run->waits)
 			claim_stored(run);
 		return 0;
 	}
@@ -242,10 +242,13 @@ static int holders_main(int sock, void *userdata)
 {
 	struct lease_run *run = userdata;
 	struct lease_holder *holders = NULL;
+	const char *part_of = run->lease->part_of;
 	char text[8192];
 	size_t n = 0, used = 0;
 
-	if (holders_find(run->engine->host, run->lease, &holders, &n) < 0)
+	if (holders_find(run->engine->host, run->lease,
+			 part_of ? ledger_lease(run->engine->ledger, part_of) : NULL, &holders,
+			 &n) < 0)
 		return 1;
 	for (size_t i = 0; i < n && i < HOLDERS_MAX; i++) {
 		int k = snprintf(text + used, sizeof(text) - used, "%d %s\n", (int)holders[i].pid,

@@ -29,6 +29,7 @@ static const char *const subsystems[] = {
 	"cdx",	"iommu",    "vfio", "vfio-dev",	 "misc",
 	"net",	"block",    "drm",  "sound",	 "graphics",
 	"nvme", "watchdog", "tty",  "vtconsole", "nvme-subsystem",
+	"drivers",
 };
 
 struct source {

@@ -28,7 +28,7 @@ int scan_numa(struct scanner *scanner);
 /*
  * What a group's directory says: its name attribute (NULL: none), its type ("" if unknown) and its
  * reserved regions (all or none: a list with a line that is not understood is not known), all of
- * the caller. 0, SCAN_GONE or -errno.
+ * the caller; and its inode. 0, SCAN_GONE or -errno.
  */
 int scan_read_group(struct scanner *scanner, uint32_t id, char **name, char **type,
-		    struct reserved_region **regions, size_t *n_regions);
+		    struct reserved_region **regions, size_t *n_regions, uint64_t *inode);

@@ -7,6 +7,7 @@
 #include "daemon/sysfs/attr.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define REGIONS_MAX 1024
 
@@ -61,10 +62,11 @@ static int read_regions(int dir, struct reserved_region **regions, size_t *n)
 }
 
 int scan_read_group(struct scanner *scanner, uint32_t id, char **ret_name, char **ret_type,
-		    struct reserved_region **regions, size_t *n)
+		    struct reserved_region **regions, size_t *n, uint64_t *inode)
 {
 	_cleanup_free_ char *name = NULL, *type = NULL;
 	_cleanup_close_ int dir = -EBADF;
+	struct stat st;
 	char path[64];
 	int r;
 
@@ -74,6 +76,8 @@ int scan_read_group(struct scanner *scanner, uint32_t id, char **ret_name, char 
 		r = attr_outcome_of_errno(-dir);
 		return r < 0 ? r : SCAN_GONE;
 	}
+	if (fstat(dir, &st) < 0)
+		return SCAN_GONE;
 	r = attr_read_string(dir, "name", &name);
 	if (r < 0)
 		return r;
@@ -87,5 +91,6 @@ int scan_read_group(struct scanner *scanner, uint32_t id, char **ret_name, char 
 		return r;
 	*ret_name = STEAL(name);
 	*ret_type = STEAL(type);
+	*inode = st.st_ino;
 	return 0;
 }

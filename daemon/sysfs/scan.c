@@ -157,8 +157,10 @@ static int read_device(struct scanner *scanner, const char *subsystem, const cha
 		r = SCAN_GONE;
 	if (r == SCAN_GONE)
 		return remove_device(scanner, name);
-	if (r == 0)
+	if (r == 0) {
+		device->appearance = inode;
 		r = note_appearance(scanner, name, inode);
+	}
 	return r < 0 ? r : put_device(scanner, STEAL(device));
 }
 
@@ -217,15 +219,18 @@ int scan_group(struct scanner *scanner, uint32_t id)
 	const struct group *group = topology_group(scanner->topology, id);
 	_cleanup_free_ char *name = NULL, *type = NULL;
 	struct reserved_region *regions = NULL;
+	uint64_t inode = 0;
 	size_t n = 0;
 	int r;
 
 	if (!group)
 		return 0;
-	r = scan_read_group(scanner, id, &name, &type, &regions, &n);
+	r = scan_read_group(scanner, id, &name, &type, &regions, &n, &inode);
 	/* It goes with its last device, whose event is on its way. */
 	if (r != 0)
 		return r < 0 ? r : 0;
+	r = topology_note_group(scanner->topology, id, inode);
+	announce(scanner, OBJECT_GROUP, NULL, id, r);
 	r = topology_set_group(scanner->topology, id, group_kind(group, name), type, regions, n);
 	if (r < 0)
 		return r;

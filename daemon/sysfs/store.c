@@ -67,6 +67,16 @@ int store_driver(const struct host *host, const char *subsystem, const char *dri
 	return store_below(host, subsystem, "drivers", driver, attr, value);
 }
 
+int store_group(const struct host *host, uint32_t group, const char *attr, const char *value)
+{
+	char path[64];
+
+	if (!attr_name_valid(attr))
+		return -EINVAL;
+	snprintf(path, sizeof(path), "kernel/iommu_groups/%u", group);
+	return store(host, path, attr, value);
+}
+
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)
 {
 	_cleanup_free_ char *path = NULL;

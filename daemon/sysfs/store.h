@@ -22,5 +22,7 @@ int store_bus_reset(const struct host *host, const char *bridge);
 /* bus/SUBSYSTEM/drivers/DRIVER/ATTR */
 int store_driver(const struct host *host, const char *subsystem, const char *driver,
 		 const char *attr, const char *value);
+/* kernel/iommu_groups/GROUP/ATTR */
+int store_group(const struct host *host, uint32_t group, const char *attr, const char *value);
 /* bus/SUBSYSTEM/ATTR */
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value);

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define GROUP_POLL_USEC (50 * 1000)
 #define PCI_COMMAND	   4
@@ -171,6 +172,54 @@ int sysfs_wait_unbound(const struct host *host, const char *subsystem, const cha
 	return sysfs_probe(host, subsystem, device);
 }
 
+static uint64_t get_inode(int dir)
+{
+	struct stat st;
+
+	return dir >= 0 && fstat(dir, &st) == 0 ? st.st_ino : 0;
+}
+
+uint64_t sysfs_get_appearance(const struct host *host, const char *subsystem, const char *device)
+{
+	_cleanup_close_ int dir = open_device(host, subsystem, device);
+
+	return get_inode(dir);
+}
+
+uint64_t sysfs_get_group_appearance(const struct host *host, uint32_t group)
+{
+	_cleanup_close_ int dir = -EBADF;
+	char path[64];
+
+	snprintf(path, sizeof(path), "kernel/iommu_groups/%u", group);
+	dir = attr_open_dir(host->sys, path);
+	return get_inode(dir);
+}
+
+int sysfs_get_group_type(const struct host *host, uint32_t group, char *type, size_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "kernel/iommu_groups/%u/type", group);
+	return need(attr_read(host->sys, path, type, size));
+}
+
+int sysfs_set_group_type(const struct host *host, uint32_t group, const char *type)
+{
+	char value[40], now[32];
+	int r;
+
+	if (!attr_name_valid(type) || strlen(type) >= sizeof(now))
+		return -EINVAL;
+	snprintf(value, sizeof(value), "%s\n", type);
+	r = store_group(host, group, "type", value);
+	if (r >= 0)
+		r = sysfs_get_group_type(host, group, now, sizeof(now));
+	if (r < 0)
+		return r;
+	return streq(now, type) ? 0 : -EIO;
+}
+
 int sysfs_get_identity(const struct host *host, const char *subsystem, const char *device,
 		       uint32_t ids[4])
 {
@@ -189,6 +238,25 @@ int sysfs_get_identity(const struct host *host, const char *subsystem, const cha
 			return r;
 	}
 	return 0;
+}
+
+int sysfs_set_vf_probe(const struct host *host, const char *device, bool on)
+{
+	static const char attr[] = "sriov_drivers_autoprobe";
+	_cleanup_close_ int dir = -EBADF;
+	char text[8];
+	int r;
+
+	r = store_device(host, "pci", device, attr, on ? "1\n" : "0\n");
+	if (r < 0)
+		return r;
+	dir = open_device(host, "pci", device);
+	if (dir < 0)
+		return dir;
+	r = attr_read(dir, attr, text, sizeof(text));
+	if (r != 0)
+		return need(r);
+	return streq(text, on ? "1" : "0") ? 0 : -EIO;
 }
 
 static int open_config(const struct host *host, const char *device, int flags)

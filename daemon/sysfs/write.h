@@ -40,9 +40,27 @@ int sysfs_wait_unbound(const struct host *host, const char *subsystem, const cha
 /* The bound driver: 0 and a string of the caller, or NULL. -ENOENT: the device is gone. */
 int sysfs_get_driver(const struct host *host, const char *subsystem, const char *device,
 		     char **driver);
+/*
+ * The inode of the directory of a device, or of a group: it tells one appearance from the next
+ * (struct device in policy/topology.h). Takes no lock. 0: there is none, or it cannot be known.
+ */
+uint64_t sysfs_get_appearance(const struct host *host, const char *subsystem, const char *device);
+uint64_t sysfs_get_group_appearance(const struct host *host, uint32_t group);
 /* vendor, device, subsystem_vendor, subsystem_device: ID_UNKNOWN for what cannot be read. */
 int sysfs_get_identity(const struct host *host, const char *subsystem, const char *device,
 		       uint32_t ids[4]);
+/* The domain type of a group: a word. -ENOENT, -EIO: it is not known. Takes no device's lock. */
+int sysfs_get_group_type(const struct host *host, uint32_t group, char *type, size_t size);
+/*
+ * Writes it and reads it back: -EIO if it is another. The kernel refuses (-EPERM, -EBUSY, -EINVAL)
+ * while a driver does DMA through the group, and before 6.4 for a group of more than one device.
+ */
+int sysfs_set_group_type(const struct host *host, uint32_t group, const char *type);
+/*
+ * sriov_drivers_autoprobe of a physical function: whether its VFs are given drivers when they come.
+ * Takes no lock. Then reads it back: -EIO if it is another. -ENOENT: no such function.
+ */
+int sysfs_set_vf_probe(const struct host *host, const char *device, bool on);
 /* Bus mastering (PCI command register bit 2, in the first 64 bytes of config space). */
 int sysfs_get_bus_master(const struct host *host, const char *device, bool *on);
 int sysfs_clear_bus_master(const struct host *host, const char *device);

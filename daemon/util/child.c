@@ -203,6 +203,11 @@ int child_send(struct child *child, const void *data, size_t size)
 	return send(child->sock, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+int child_send_fd_borrow(struct child *child, const void *data, size_t size, int fd)
+{
+	return socket_send_fd_borrow(child->sock, data, size, fd);
+}
+
 void child_hang_up(struct child *child)
 {
 	if (child->sock >= 0)

@@ -45,6 +45,8 @@ pid_t child_pid(const struct child *child);
 
 /* Sends a message to the child. -errno. */
 int child_send(struct child *child, const void *data, size_t size);
+/* With an fd, or -EBADF for none. */
+int child_send_fd_borrow(struct child *child, const void *data, size_t size, int fd);
 
 /*
  * Shuts the sending direction: the child sees end of file (POLLRDHUP) and ends when it next looks;

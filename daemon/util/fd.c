@@ -102,7 +102,13 @@ int file_write_atomic_at(int dirfd, const char *name, const char *text, size_t s
 		unlinkat(dirfd, temporary, 0);
 		return r;
 	}
-	return fsync(dirfd) < 0 ? -errno : 0;
+	/*
+	 * The name is changed for every process to come, and that cannot be taken back: what fails
+	 * now is no reason to say that it was not written. Not even the machine's end is outlived
+	 * below /run, where this has nothing to do.
+	 */
+	(void)fsync(dirfd);
+	return 0;
 }
 
 int socket_send_fd_borrow(int sock, const void *data, size_t size, int fd)

@@ -36,7 +36,7 @@ int file_read_at(int dirfd, const char *path, size_t max, char **text, size_t *s
 
 /*
  * Replaces a file durably: temporary name, fsync, rename, fsync of the directory. The old content
- * or the new one is there afterwards, never a part. Mode 0600.
+ * or the new one is there afterwards, never a part. Mode 0600. -errno: the old one is.
  */
 int file_write_atomic_at(int dirfd, const char *name, const char *text, size_t size);
 

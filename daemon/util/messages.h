@@ -33,6 +33,10 @@
 	X(REVOKED,        "b3a1c86f2f624d5c9e07f5d8a2c4e631", "a rung of a revocation") \
 	X(FENCED,         "bd4b03e57c844665b946e0959515f85b", "what came to a leased group is shut off") \
 	X(INTERFERED,     "7f9216171f9c40a3b69a09a872e41f92", "others changed a leased device") \
+	X(PROBING_OLD_KERNEL, "5d1f7c0a5b0f4e5f9e2b6a4c8f7d3e12", "no broker-driven probing here") \
+	X(PROBING_FAILED, "a7d3b5e94c61407d8f20c19e6b4a83d5", "it could not be taken over") \
+	X(PROBING_INTERFERED, "e2c86a1f93b74d0c95d7f48b1a6e30c4", "others wrote drivers_autoprobe") \
+	X(PROBING_BACK,   "31b9e0d6c7f24a8a8d5c72f0e94b16a3", "the kernel probes new devices again") \
 	X(PLACES_BAD,     "ae5c4b7f2d0943c68b1f7a90d35e62c4", "guest addresses cannot be kept or read") \
 	X(DEVICE_ERROR,   "16c6fb21a7ec4606a7ed61109f34e050", "a device broke, or recovered") \
 	X(NUM_VFS,        "53d84e4c2e024a1d90995f761437ac6d", "virtual functions of a device") \

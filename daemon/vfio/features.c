@@ -5,6 +5,8 @@
 #include "daemon/vfio/features.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 
 #define PROC_DEVICES_MAX 65536
 
@@ -43,4 +45,13 @@ void features_read(const struct host *host, struct host_features *features)
 		.iommufd = exists(host, "class/misc/iommu"),
 		.cdev = has_cdev(host),
 	};
+}
+
+void features_release(const struct host *host, char release[static FEATURES_RELEASE_SIZE])
+{
+	struct utsname name;
+
+	*release = 0;
+	if (uname(&name) == 0)
+		snprintf(release, FEATURES_RELEASE_SIZE, "%s", name.release);
 }

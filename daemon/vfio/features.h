@@ -7,3 +7,7 @@
 #include "policy/decide.h"
 
 void features_read(const struct host *host, struct host_features *features);
+
+/* The running kernel's release, "6.12.0-1-amd64"; "" if it cannot be told. */
+#define FEATURES_RELEASE_SIZE 128
+void features_release(const struct host *host, char release[static FEATURES_RELEASE_SIZE]);

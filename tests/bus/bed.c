@@ -197,6 +197,13 @@ static void list(FILE *f, const char *what, const char *path)
 	fputc('\n', f);
 }
 
+static void print_file(FILE *f, const char *path)
+{
+	_cleanup_free_ char *text = tree_read(bed.host->fd, "%s", path);
+
+	fprintf(f, "%s: %s\n", path, text ?: "-");
+}
+
 static int bus_master(const char *device)
 {
 	_cleanup_free_ char *path = device_path(device), *config = NULL;
@@ -228,6 +235,8 @@ char *host_picture(void)
 				override, bus_master(*device));
 		}
 	}
+	print_file(f, "sys/bus/pci/drivers_autoprobe");
+	print_file(f, "sys/bus/pci/devices/" PF "/sriov_drivers_autoprobe");
 	list(f, "net", "sys/class/net");
 	list(f, "block", "sys/class/block");
 	list(f, "vfio groups", "sys/class/vfio");

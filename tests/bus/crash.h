@@ -19,12 +19,14 @@ void fault_at(const char *point, const char *what, int passes);
 void fault_forget(const char *point);
 /* Whether it has happened. */
 bool fault_happened(const char *point);
-/* Points are written down from now on; whether one was passed since. */
+/* Points are written down from now on; what was (daemon/fault.h), of the caller. */
 void fault_trace(void);
-bool fault_passed(const char *point);
+char *fault_traced(void);
 
 /* How often the daemon was started again. */
 extern int crashes;
+/* supervise() kills it when the operation of the mocked host's fail-at has failed; once. */
+extern bool crash_after_failure;
 /* Starts the daemon again if it has died, and holds it to the invariants then. */
 void supervise(void);
 /* Turns the loop, with supervision, until it is so. */
@@ -47,6 +49,8 @@ void check_invariants(void);
 char *lease_of_name(struct client *client, const char *name);
 /* The daemon says so; one that is dead does not. */
 bool lease_is_gone(struct client *client, const char *lease);
+/* Root restores what has failed there. */
+void mend_group(unsigned int group);
 /* Asks until the lease is there: path of the caller. */
 char *ensure_leased(struct client *client, const struct ask *ask);
 /* Asks for fds until they are there. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * System calls of the daemon's that a test has a hand in: fsync(), which fails as FSYNC/journal
- * says, and ioctl().
+ * System calls of the daemon's that a test has a hand in: those on its journals, which fail as
+ * CREATE/journal, WRITE/journal, FSYNC/journal, RENAME/journal and UNLINK/journal say (of WRITE,
+ * "ignore" is a short one), and ioctl().
  *
  * In place of the kernel's ioctls of VFIO and iommufd, on the FIFOs that tests/mock/vfio-mock.c
  * opens: the rules of drivers/vfio/group.c, container.c and drivers/iommu/iommufd (Linux 6.12),
@@ -203,16 +204,82 @@ static int iommufd_ioctl(int root, unsigned long request, const struct iommu_opt
 	return 0;
 }
 
-/* The daemon calls it for its journals alone. */
-int fsync(int fd)
+/* ---- journals */
+
+static int journal_fault(const char *op)
 {
 	const char *path = getenv("VFIOD_MOCK_ROOT");
 	_cleanup_close_ int root = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
-	int r = root < 0 ? 0 : mk_fault(root, "FSYNC", "journal");
+
+	return root < 0 ? 0 : mk_fault(root, op, "journal");
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n >= k && streq(s + n - k, end);
+}
+
+/* The daemon calls it for its journals alone. */
+int fsync(int fd)
+{
+	int r = journal_fault("FSYNC");
+
+	return r < 0 ? fail(r) : (int)syscall(SYS_fsync, fd);
+}
+
+int openat(int dirfd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list ap;
+	int r;
+
+	va_start(ap, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(ap, mode_t);
+	va_end(ap);
+	r = flags & O_CREAT && ends_with(path, ".json.tmp") ? journal_fault("CREATE") : 0;
+	return r < 0 ? fail(r) : (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+static bool is_journal(int fd)
+{
+	char link[64], path[512];
+	ssize_t k;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	k = readlink(link, path, sizeof(path) - 1);
+	if (k < 0)
+		return false;
+	path[k] = 0;
+	return ends_with(path, ".json.tmp");
+}
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+	int r = is_journal(fd) ? journal_fault("WRITE") : 0;
 
 	if (r < 0)
 		return fail(r);
-	return (int)syscall(SYS_fsync, fd);
+	return syscall(SYS_write, fd, data, r == MK_IGNORE ? size / 2 : size);
+}
+
+int renameat(int from, const char *old, int to, const char *new)
+{
+	int r = ends_with(old, ".json.tmp") ? journal_fault("RENAME") : 0;
+
+	return r < 0 ? fail(r) : (int)syscall(SYS_renameat2, from, old, to, new, 0);
+}
+
+int unlinkat(int dirfd, const char *path, int flags)
+{
+	int r = ends_with(path, ".json") ? journal_fault("UNLINK") : 0;
+
+	/* What is not there is gone. */
+	if (r == -ENOENT)
+		syscall(SYS_unlinkat, dirfd, path, flags);
+	return r < 0 ? fail(r) : (int)syscall(SYS_unlinkat, dirfd, path, flags);
 }
 
 int ioctl(int fd, unsigned long request, ...)

@@ -6,6 +6,7 @@
  * has afterwards is what it had before.
  */
 
+#include "tests/bus/change.h"
 #include "tests/bus/picture.h"
 
 #include <fcntl.h>
@@ -50,104 +51,10 @@ static bool is_home(void)
 	return streq(before, now);
 }
 
-/* ---- calls */
-
-#define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
-
-static struct pending *add_start(struct client *client, const char *lease,
-				 const char *const *devices, const char *withhold)
-{
-	sd_bus_message *m = call_new(client, lease, "Lease", "AddDevices");
-
-	ck_assert_int_ge(sd_bus_message_append_strv(m, (char **)devices), 0);
-	ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "{sv}"), 0);
-	if (withhold)
-		ck_assert_int_ge(sd_bus_message_append(m, "{sv}", "withhold", "as", 1, withhold),
-				 0);
-	ck_assert_int_ge(sd_bus_message_close_container(m), 0);
-	return call_send(client, m);
-}
-
-/* The error's name, static; *fd: the handoff. */
-static const char *add_wait(struct pending *pending, int *fd)
-{
-	static char name[128];
-	sd_bus_message *reply = call_wait(pending);
-	int borrowed;
-
-	*fd = -EBADF;
-	snprintf(name, sizeof(name), "%s", error_of(reply));
-	if (!*name) {
-		ck_assert_int_ge(sd_bus_message_read(reply, "h", &borrowed), 0);
-		*fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
-	}
-	sd_bus_message_unref(reply);
-	return name;
-}
-
-static const char *add(struct client *client, const char *lease, const char *const *devices)
-{
-	int fd;
-	const char *error = add_wait(add_start(client, lease, devices, NULL), &fd);
-
-	fd_close(fd);
-	return error;
-}
-
-static const char *take_away(struct client *client, const char *lease, const char *const *devices)
-{
-	static char name[128];
-	sd_bus_message *m = call_new(client, lease, "Lease", "RemoveDevices"), *reply;
-
-	ck_assert_int_ge(sd_bus_message_append_strv(m, (char **)devices), 0);
-	reply = call_wait(call_send(client, m));
-	snprintf(name, sizeof(name), "%s", error_of(reply));
-	sd_bus_message_unref(reply);
-	return name;
-}
-
-static char *device_path_of(const char *device)
-{
-	char *path = mock_asprintf(DEVICE_PATH "pci_%s", device);
-
-	for (char *p = path + strlen(DEVICE_PATH); *p; p++)
-		if (*p == ':' || *p == '.')
-			*p = '_';
-	return path;
-}
-
-static bool state_is(const char *device, const char *state)
-{
-	_cleanup_free_ char *path = device_path_of(device);
-
-	return property_is(root, path, "Device", "State", state);
-}
-
-static bool revocation_has(const char *lease, const char *text)
-{
-	_cleanup_free_ char *value = property(root, lease, "Lease", "Revocation");
-
-	return value && strstr(value, text);
-}
-
-static const char *revoke_lease(struct client *client, const char *lease, uint64_t usec)
-{
-	return call_error(client, lease, "Lease", "Revoke", "ts", usec, "maintenance");
-}
-
 /* Alice's rule with more words, before the usual ones. */
-static void rule(const char *text)
+static void rule(const char *words)
 {
-	_cleanup_free_ char *policy = mock_asprintf(
-		"{ \"version\": 1, \"rules\": [ { \"id\": \"first\",\n"
-		"\"subjects\": [ { \"users\": [%u] } ], \"devices\": [ { \"address\": \"*\" } ],\n"
-		"\"modes\": [\"cdev\", \"group\", \"node\"], \"consent\": { \"drivers\": [\"*\"] "
-		"},\n"
-		"%s } ] }\n",
-		ALICE, text);
-
-	bed_policy("10-first.json", policy);
-	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", NULL), "");
+	first_rule(root, ALICE, words);
 }
 
 #define KILL "\"allow\": [\"acquire\", \"withhold\", \"persist\", \"fenced\"], \"revoke\": \"kill\""
@@ -205,15 +112,15 @@ START_TEST(revoke_ends)
 	if (geteuid() == 0)
 		ck_assert_str_eq(revoke_lease(alice, claim.lease, 1), "DBus.AccessDenied");
 	ck_assert_str_eq(revoke_lease(root, claim.lease, UINT64_MAX), "BadOption");
-	ck_assert(revocation_has(claim.lease, "none"));
+	ck_assert(revocation_has(root, claim.lease, "none"));
 	ck_assert_str_eq(revoke_lease(root, claim.lease, 600 * 1000000ULL), "");
-	ck_assert(revocation_has(claim.lease, "asked"));
+	ck_assert(revocation_has(root, claim.lease, "asked"));
 	ck_property(root, claim.lease, "Lease", "State", "leased");
 	/* Again, with less. */
 	mock_hold(bed.host, NIC, true);
 	ck_assert_str_eq(revoke_lease(root, claim.lease, 100 * 1000), "");
 	UNTIL(property_is(root, claim.lease, "Lease", "State", "draining"));
-	ck_assert(revocation_has(claim.lease, "unbinding"));
+	ck_assert(revocation_has(root, claim.lease, "unbinding"));
 	/* It waits for the holder, and nobody says otherwise. */
 	bed_sleep(200 * 1000);
 	ck_property(root, claim.lease, "Lease", "State", "draining");
@@ -255,9 +162,9 @@ START_TEST(revoke_kills)
 			ck_property(root, claim.lease, "Lease", "State", "draining");
 		}
 		ck_assert_str_eq(revoke_lease(root, claim.lease, 0), "");
-		UNTIL(revocation_has(claim.lease, "unbinding"));
+		UNTIL(revocation_has(root, claim.lease, "unbinding"));
 		ck_assert_int_eq(kill(holder, 0), 0);
-		UNTIL(revocation_has(claim.lease, "killed"));
+		UNTIL(revocation_has(root, claim.lease, "killed"));
 		ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
 		/* A process that was killed is no unbind that has returned. */
 		ck_property(root, claim.lease, "Lease", "State", "draining");
@@ -293,10 +200,10 @@ START_TEST(revoke_cannot_kill)
 		ck_assert_str_eq(revoke_lease(root, claim.lease, 0), "");
 		if (process > 0) {
 			/* Root's own rule says "ask". */
-			UNTIL(revocation_has(claim.lease, "unbinding"));
+			UNTIL(revocation_has(root, claim.lease, "unbinding"));
 			ck_assert_int_eq(kill(process, 0), 0);
 		} else {
-			UNTIL(revocation_has(claim.lease, "kill-not-possible"));
+			UNTIL(revocation_has(root, claim.lease, "kill-not-possible"));
 		}
 		ck_property(root, claim.lease, "Lease", "State", "draining");
 		mock_hold(bed.host, NIC, false);
@@ -314,7 +221,7 @@ START_TEST(revoke_over_restart)
 	ck_claimed(claim);
 	ck_assert_str_eq(revoke_lease(root, claim.lease, 1500 * 1000), "");
 	restart();
-	ck_assert(revocation_has(claim.lease, "asked"));
+	ck_assert(revocation_has(root, claim.lease, "asked"));
 	UNTIL(lease_gone(root, claim.lease));
 	check_home();
 }
@@ -345,7 +252,7 @@ START_TEST(add_groups)
 	ck_taken(&taken, modes[_i].taken);
 	ck_driver(NIC_A, "vfio-pci");
 	ck_driver(NIC_B, "vfio-pci");
-	ck_assert(state_is(NIC_A, "granted"));
+	ck_assert(state_is(root, NIC_A, "granted"));
 	groups = property(root, claim.lease, "Lease", "Groups");
 	ck_assert(strstr(groups, "/group/2") && strstr(groups, "/group/3"));
 	ck_property(root, "/org/vfiod1/group/2", "Group", "State", "leased");
@@ -365,17 +272,17 @@ START_TEST(add_withheld)
 	int fd;
 
 	ck_claimed(claim);
-	ck_assert(state_is(NIC_B, "withheld"));
+	ck_assert(state_is(root, NIC_B, "withheld"));
 	ck_assert_str_eq(add_wait(add_start(alice, claim.lease, LIST(NIC_B), NULL), &fd), "");
 	take(fd, &taken);
 	fd_close(fd);
 	ck_taken(&taken, _i == 0 ? "device " NIC_B ": end 1" : "end 0");
 	taken_done(&taken);
-	ck_assert(state_is(NIC_B, "granted"));
+	ck_assert(state_is(root, NIC_B, "granted"));
 	ck_driver(NIC_B, "vfio-pci");
 	/* And shut off again. */
 	ck_assert_str_eq(take_away(alice, claim.lease, LIST(NIC_B)), "");
-	UNTIL(state_is(NIC_B, "withheld"));
+	UNTIL(state_is(root, NIC_B, "withheld"));
 	ck_driver(NIC_B, _i == 0 ? "vfio-pci" : "");
 	ck_driver(NIC_A, "vfio-pci");
 	ck_assert_str_eq(release(alice, claim.lease), "");
@@ -465,7 +372,7 @@ START_TEST(remove_inside)
 	ck_assert_str_eq(take_away(alice, claim.lease, LIST(NIC_B)), "");
 	/* Who has it open has it. */
 	bed_sleep(100 * 1000);
-	ck_assert(state_is(NIC_B, "granted"));
+	ck_assert(state_is(root, NIC_B, "granted"));
 	ck_assert_str_eq(add(alice, claim.lease, LIST(NIC_B)), "BadOption");
 	ck_assert_str_eq(take_away(alice, claim.lease, LIST(NIC_A)), "GroupBusy");
 	if (_i == 1) {
@@ -478,7 +385,7 @@ START_TEST(remove_inside)
 	}
 	mock_hold(bed.host, NIC_B, false);
 	if (_i == 0) {
-		UNTIL(state_is(NIC_B, "withheld"));
+		UNTIL(state_is(root, NIC_B, "withheld"));
 		ck_driver(NIC_B, "");
 		ck_override(NIC_B, "none");
 		ck_property(root, claim.lease, "Lease", "State", "leased");
@@ -528,12 +435,12 @@ START_TEST(add_inside_fails)
 	ck_claimed(claim);
 	mock_fail(bed.host, ops[_i], NIC_B, EIO, 1);
 	ck_assert_str_eq(add(alice, claim.lease, LIST(NIC_B)), "DriverFailed");
-	ck_assert(state_is(NIC_B, "withheld"));
+	ck_assert(state_is(root, NIC_B, "withheld"));
 	ck_driver(NIC_B, "");
 	ck_override(NIC_B, "none");
 	ck_property(root, claim.lease, "Lease", "State", "leased");
 	ck_assert_str_eq(add(alice, claim.lease, LIST(NIC_B)), "");
-	ck_assert(state_is(NIC_B, "granted"));
+	ck_assert(state_is(root, NIC_B, "granted"));
 	ck_assert_str_eq(release(alice, claim.lease), "");
 	UNTIL(lease_gone(root, claim.lease));
 	check_home();
@@ -541,14 +448,6 @@ START_TEST(add_inside_fails)
 END_TEST
 
 /* ---- cut short */
-
-static void slow(const char *op, const char *device, bool on)
-{
-	if (on)
-		tree_write(bed.host->fd, "700\n", "slow/%s/%s", op, device);
-	else
-		tree_remove(bed.host->fd, "slow/%s/%s", op, device);
-}
 
 /* The daemon, the lifeline or the caller goes while a group is being added. */
 START_TEST(add_groups_cut_short)
@@ -562,7 +461,7 @@ START_TEST(add_groups_cut_short)
 	claim = _i == 1 ? acquire(alice, .devices = { NIC }, .lifeline = pidfd)
 			: acquire(alice, .devices = { NIC }, .persist = true, .shared = true);
 	ck_claimed(claim);
-	slow("PROBE", NIC_A, true);
+	slow("PROBE", NIC_A, 700);
 	pending = add_start(alice, claim.lease, LIST(NIC_A, NIC_B), NULL);
 	UNTIL(property_is(root, "/org/vfiod1/group/2", "Group", "State", "preparing"));
 	if (_i == 0) {
@@ -583,7 +482,7 @@ START_TEST(add_groups_cut_short)
 		ck_assert_str_eq(release(alice, claim.lease), "");
 		ck_assert_str_ne(add_wait(pending, &fd), "");
 	}
-	slow("PROBE", NIC_A, false);
+	slow("PROBE", NIC_A, 0);
 	UNTIL(property_is(root, "/org/vfiod1/group/2", "Group", "State", "host"));
 	if (_i == 0 || _i == 2) {
 		ck_property(root, claim.lease, "Lease", "State", "leased");
@@ -604,22 +503,22 @@ START_TEST(add_inside_cut_short)
 	int fd;
 
 	ck_claimed(claim);
-	slow("PROBE", NIC_B, true);
+	slow("PROBE", NIC_B, 700);
 	pending = add_start(alice, claim.lease, LIST(NIC_B), NULL);
 	UNTIL(host_did("OVERRIDE " NIC_B " vfio-pci"));
 	if (_i == 0) {
 		call_drop(pending);
 		restart();
-		slow("PROBE", NIC_B, false);
+		slow("PROBE", NIC_B, 0);
 		UNTIL(host_did("UNBOUND " NIC_B " vfio-pci"));
-		ck_assert(state_is(NIC_B, "withheld"));
+		ck_assert(state_is(root, NIC_B, "withheld"));
 		ck_property(root, claim.lease, "Lease", "State", "leased");
 		ck_assert_str_eq(release(root, claim.lease), "");
 	} else {
 		ck_assert_str_eq(release(alice, claim.lease), "");
 		ck_assert_str_ne(add_wait(pending, &fd), "");
 	}
-	slow("PROBE", NIC_B, false);
+	slow("PROBE", NIC_B, 0);
 	UNTIL(lease_gone(root, claim.lease));
 	check_home();
 }
@@ -669,5 +568,5 @@ int main(void)
 	tcase_add_loop_test(tcase, add_inside_cut_short, 0, 2);
 	tcase_add_test(tcase, remove_group_over_restart);
 	suite_add_tcase(suite, tcase);
-	return bed_main(suite, false);
+	return bed_main(suite, true);
 }

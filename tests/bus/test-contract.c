@@ -259,7 +259,8 @@ START_TEST(values)
 		    "[/org/vfiod1/group/8, /org/vfiod1/group/9, /org/vfiod1/group/10]");
 	ck_property(c, "/org/vfiod1/iommu/dmar1", "Iommu", "InUse", "false");
 	ck_property(c, VFIOD_ROOT, "Manager", "Features",
-		    "[group, iommufd, cdev, fence-reaction, fence-ownership]");
+		    "[group, iommufd, cdev, fence-reaction, fence-ownership, "
+		    "fence-vf-switch]");
 	ck_property(c, VFIOD_ROOT, "Manager", "PolicySerial", "1");
 	ck_property(c, VFIOD_ROOT, "Manager", "Draining", "false");
 	/* The disk's use is there by kind, and why in full for root alone. */

@@ -1,293 +1,219 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Any crash, same answer (I7), on the mocked host: one story that passes every point of
- * daemon/fault.h, and the same story once for each point and each victim there: it comes to the
- * same end, with the invariants held after each start.
+ * Any crash, same answer (I7), on the mocked host. Stories that between them pass every point of
+ * daemon/fault.h are told once without a crash, and what they pass is written down. Each of them is
+ * told again for each point that it passes, with the daemon, or the child that passes it, killed
+ * there: it comes to the same end, with the invariants held after each start.
+ *
+ *   VFIOD_TEST_POINT=REGEX  only rows that match: "pair claim.STEP_PROBE_BEGIN 0 worker"
+ *   VFIOD_TEST_ALL=1        at each pass of a point, not at the first of the first story alone
  */
 
 #include "daemon/fault.h"
-#include "tests/bus/crash.h"
+#include "tests/bus/parallel.h"
+#include "tests/bus/stories.h"
 
+#include <regex.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
-#define NEWCOMER "0000:02:03.0"
+/* ---- what they pass: shared by all processes of this program */
 
-/* Two leases, one with a lifeline, in two modes. */
-struct story {
-	int lifeline[2];
-	char *one, *two;
-	struct taken taken;
+#define ROWS_MAX 8192
+
+static struct table {
+	char traces[STORY_MAX][1 << 16];
+} * table;
+
+struct row {
+	int story, passes;
+	bool worker;
+	char point[56];
 };
+static struct row rows[ROWS_MAX];
+static int n_rows;
 
-static void claim_both(struct story *story)
+START_TEST(without_a_crash)
 {
-	ck_assert_int_eq(pipe(story->lifeline), 0);
-	story->one = ensure_leased(alice, &(struct ask){ .devices = { NIC },
-							 .mode = "node",
-							 .name = "one",
-							 .lifeline = story->lifeline[0] });
-	story->two = ensure_leased(
-		alice, &(struct ask){ .devices = { NIC_A, NIC_B }, .mode = "cdev", .name = "two" });
-	ensure_taken(alice, story->two, &story->taken);
-	ck_assert_uint_eq(story->taken.n, 3);
-}
+	int story = parallel_row(_i);
+	_cleanup_free_ char *trace = NULL;
 
-/* A claim whose driver does not come. */
-static void fail_to_claim(void)
-{
-	_cleanup_claim_ struct claim claim = { 0 };
-	char *path;
-
-	mock_fail(bed.host, "PROBE", ADMIN, EIO, 1);
-	claim = acquire(alice, .devices = { ADMIN }, .mode = "cdev", .name = "three");
-	supervise();
-	tree_remove(bed.host->fd, "fail");
-	path = lease_of_name(alice, "three");
-	if (path)
-		ensure_home(alice, path);
-	free(path);
-	ck_override(ADMIN, "e1000e");
-}
-
-static bool newcomer_is_fenced(void)
-{
-	_cleanup_free_ char *driver = host_driver(NEWCOMER), *override = host_override(NEWCOMER);
-
-	return streq(driver, "") && streq(override, "none") &&
-	       property_is(alice, DEVICE_PATH "pci_0000_02_03_0", "Device", "State", "fenced");
-}
-
-static void add_newcomer(void)
-{
-	mock_pci_add(bed.host, NEWCOMER, .vendor = 0x8086, .device = 0x100e, .class_code = 0x020000,
-		     .group = 2, .iommu = "dmar0", .driver = "e1000", .numa_node = -1);
-	EVENTUALLY(newcomer_is_fenced());
-	/* All its steps: what is killed next is not its worker's business. */
-	EVENTUALLY(daemon_said(NEWCOMER " came to a group of lease"));
-}
-
-/* Both leases are what they were, with the same fds. */
-static void restart(const struct story *story)
-{
-	/* Its death by a fault is counted first. */
-	bed_sleep(30000);
-	supervise();
-	daemon_kill();
-	daemon_start_only();
-	EVENTUALLY(bed.ready);
-	EVENTUALLY(property_is(alice, story->one, "Lease", "State", "leased"));
-	EVENTUALLY(property_is(alice, story->two, "Lease", "State", "leased"));
-	ck_assert(mk_is_held(bed.host->fd, NIC_A));
-	EVENTUALLY(newcomer_is_fenced());
-}
-
-static bool is_gone(const char *lease)
-{
-	_cleanup_free_ char *state = property(alice, lease, "Lease", "State");
-
-	if (state && streq(state, "failed"))
-		ensure_home(alice, lease);
-	return !state && lease_is_gone(alice, lease);
-}
-
-/* The holder dies; the other lease ends with its fds open. */
-static void end_both(struct story *story)
-{
-	close(story->lifeline[1]);
-	EVENTUALLY(is_gone(story->one));
-	ck_driver(NIC, "e1000e");
-
-	ensure_ended(alice, story->two);
-	check_invariants();
-	bed_sleep(50000);
-	supervise();
-	{
-		_cleanup_free_ char *driver = host_driver(NIC_A);
-
-		/* An fd is open: no host driver, and nobody else (I5). */
-		ck_assert_str_ne(driver, "e1000");
-	}
-	taken_done(&story->taken);
-	ensure_home(alice, story->two);
-}
-
-/* ---- what happens to a lease in between */
-
-static bool device_is(const char *device, const char *state)
-{
-	_cleanup_free_ char *path = mock_asprintf(DEVICE_PATH "pci_%s", device);
-
-	for (char *p = path + strlen(DEVICE_PATH); *p; p++)
-		if (*p == ':' || *p == '.')
-			*p = '_';
-	return property_is(root, path, "Device", "State", state);
-}
-
-static bool try_to_add(const char *lease, const char *device)
-{
-	if (device_is(device, "granted"))
-		return true;
-	call_error(alice, lease, "Lease", "AddDevices", "asa{sv}", 1, device, 0);
-	return false;
-}
-
-static bool try_to_remove(const char *lease, const char *device, const char *becomes)
-{
-	if (device_is(device, becomes))
-		return true;
-	call_error(alice, lease, "Lease", "RemoveDevices", "as", 1, device);
-	return false;
-}
-
-/* Another group comes and goes, and so does a device of the lease's own that was kept shut. */
-static void change(void)
-{
-	char *lease = ensure_leased(alice, &(struct ask){ .devices = { NIC_A },
-							  .withhold = { NIC_B },
-							  .mode = "cdev",
-							  .name = "four" });
-
-	EVENTUALLY(try_to_add(lease, BARE));
-	EVENTUALLY(try_to_add(lease, NIC_B));
-	EVENTUALLY(try_to_remove(lease, NIC_B, "withheld"));
-	EVENTUALLY(try_to_remove(lease, BARE, "host"));
-	ensure_home(alice, lease);
-	free(lease);
-}
-
-/* Once: each time anew it has the whole time to let go. */
-static void try_to_revoke(const char *lease)
-{
-	_cleanup_free_ char *how = property(root, lease, "Lease", "Revocation");
-
-	if (how && !strstr(how, "unbinding") && !strstr(how, "asked") && !strstr(how, "killed"))
-		call_error(root, lease, "Lease", "Revoke", "ts", (uint64_t)0, "test");
-}
-
-/* One that has to be killed for it to let go. */
-static void end_by_force(void)
-{
-	pid_t holder = idle_process(ALICE);
-	int pidfd = pidfd_of(holder);
-	char *lease = ensure_leased(alice, &(struct ask){ .devices = { NIC },
-							  .mode = "cdev",
-							  .name = "five",
-							  .lifeline = pidfd });
-
-	mock_hold(bed.host, NIC, true);
-	EVENTUALLY((try_to_revoke(lease), waitpid(holder, NULL, WNOHANG) == holder));
-	mock_hold(bed.host, NIC, false);
-	ensure_home(alice, lease);
-	close(pidfd);
-	free(lease);
-}
-
-static bool all_is_home(const char *before)
-{
-	_cleanup_free_ char *now = host_picture();
-
-	return streq(now, before);
-}
-
-static void everyday(void)
-{
-	struct story story = { 0 };
-
-	claim_both(&story);
-	fail_to_claim();
-	add_newcomer();
-	restart(&story);
-	end_both(&story);
-	ck_driver(NEWCOMER, "e1000");
-	mock_device_remove(bed.host, "pci", NEWCOMER);
-	close(story.lifeline[0]);
-	free(story.one);
-	free(story.two);
-}
-
-/* The shortest that passes the point; all of them pass every point. */
-static void tell_story(const char *point)
-{
-	static const char *const of_change[] = { "GROW_", "SHRINK_", "PARK_" };
-	_cleanup_free_ char *before = host_picture(), *after = NULL;
-	bool changes = !point, revokes = !point || strncmp(point, "REVOKE_", 7) == 0;
-	uint64_t end;
-
-	for (size_t i = 0; point && i < ARRAY_SIZE(of_change); i++)
-		changes |= strncmp(point, of_change[i], strlen(of_change[i])) == 0;
-	if (changes)
-		change();
-	if (revokes)
-		end_by_force();
-	if (!point || (!changes && !revokes))
-		everyday();
-	for (end = bed_now() + 15000000; !all_is_home(before) && bed_now() < end;) {
-		supervise();
-		bed_turn();
-	}
-	after = host_picture();
-	ck_same(before, after);
-	EVENTUALLY(bed.n_stored == 0);
-}
-
-/* No point is forgotten: a new one that the story does not pass fails here. */
-START_TEST(every_point_is_passed)
-{
 	fault_trace();
-	tell_story(NULL);
+	tell_story(story);
 	ck_assert_int_eq(crashes, 0);
-	for (enum fault_point i = 0; i < FAULT_POINT_MAX; i++)
-		ck_assert_msg(fault_passed(fault_point_to_string(i)), "not passed: %s",
-			      fault_point_to_string(i));
+	trace = fault_traced();
+	ck_assert_uint_lt(strlen(trace), sizeof(table->traces[story]));
+	strcpy(table->traces[story], trace);
 }
 END_TEST
 
-/* ---- the matrix: in turn for each point of the daemon the daemon, for those of children both */
-
-static enum fault_point point_of(int i)
+static const char *kind_of(const char *point)
 {
-	return i < FAULT_HANDOFF_BEGIN ? i : FAULT_HANDOFF_BEGIN + (i - FAULT_HANDOFF_BEGIN) / 2;
+	const char *dot = strchr(point, '.');
+
+	return dot ? dot + 1 : point;
 }
 
-static bool kills_worker(int i)
+/* No point is forgotten: a new one that no story passes fails here. */
+START_TEST(every_point_is_passed)
 {
-	return i >= FAULT_HANDOFF_BEGIN && (i - FAULT_HANDOFF_BEGIN) % 2;
+	for (enum fault_point i = 0; i < FAULT_POINT_MAX; i++) {
+		bool passed = false;
+
+		for (int k = 0; !passed && k < n_rows; k++)
+			passed = streq(kind_of(rows[k].point), fault_point_to_string(i));
+		ck_assert_msg(passed, "no story passes %s", fault_point_to_string(i));
+	}
+}
+END_TEST
+
+/* ---- the matrix */
+
+static void add_row(int story, const char *point, bool worker)
+{
+	struct row *row = &rows[n_rows];
+
+	if (n_rows >= ROWS_MAX)
+		return;
+	*row = (struct row){ .story = story, .worker = worker };
+	snprintf(row->point, sizeof(row->point), "%s", point);
+	for (int i = 0; i < n_rows; i++)
+		if (rows[i].story == story && rows[i].worker == worker &&
+		    streq(rows[i].point, point))
+			row->passes++;
+	n_rows++;
 }
 
-#define MATRIX_SIZE (FAULT_HANDOFF_BEGIN + 2 * (FAULT_POINT_MAX - FAULT_HANDOFF_BEGIN))
+static void read_traces(void)
+{
+	for (size_t i = 0; i < STORY_MAX; i++) {
+		_cleanup_free_ char *text = strdup(table->traces[i]);
+		char *save = NULL;
+
+		for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+			char point[56], who[16];
+
+			if (sscanf(l, "%55s %15s", point, who) != 2)
+				continue;
+			add_row((int)i, point, false);
+			if (streq(who, "worker"))
+				add_row((int)i, point, true);
+		}
+	}
+}
+
+static bool is_first(int i)
+{
+	for (int k = 0; k < i; k++)
+		if (rows[k].worker == rows[i].worker && streq(rows[k].point, rows[i].point))
+			return false;
+	return true;
+}
+
+/* A journal is written at each step of a lease's life: each time counts. */
+static bool is_of_journal(int i)
+{
+	return strncmp(rows[i].point, "JOURNAL_", 8) == 0;
+}
+
+static char *row_text(const struct row *row)
+{
+	return mock_asprintf("%s %s %d %s", story_name(row->story), row->point, row->passes,
+			     row->worker ? "worker" : "daemon");
+}
+
+static void choose_rows(void)
+{
+	const char *only = getenv("VFIOD_TEST_POINT");
+	static struct row chosen[ROWS_MAX];
+	regex_t regex;
+	int n = 0;
+
+	if (only && regcomp(&regex, only, REG_EXTENDED | REG_NOSUB) != 0)
+		abort();
+	for (int i = 0; i < n_rows; i++) {
+		_cleanup_free_ char *text = row_text(&rows[i]);
+
+		if (only ? regexec(&regex, text, 0, NULL, 0) == 0
+			 : getenv("VFIOD_TEST_ALL") || is_first(i) || is_of_journal(i))
+			chosen[n++] = rows[i];
+	}
+	if (only)
+		regfree(&regex);
+	memcpy(rows, chosen, (size_t)n * sizeof(rows[0]));
+	n_rows = n;
+}
 
 START_TEST(crash_at_point)
 {
-	const char *point = fault_point_to_string(point_of(_i));
-	bool worker = kills_worker(_i);
-	const char *only = getenv("VFIOD_TEST_POINT");
+	const struct row *row = &rows[parallel_row(_i)];
+	_cleanup_free_ char *text = row_text(row);
+	uint64_t from = bed_now();
 
-	if (only && !streq(only, point))
-		return;
-	fault_at(point, worker ? "worker" : "daemon", 0);
-	tell_story(point);
+	printf("%s …\n", text);
+	fflush(stdout);
+	fault_at(row->point, row->worker ? "worker" : "daemon", row->passes);
+	tell_story(row->story);
 	supervise();
-	ck_assert_msg(fault_happened(point), "%s was not passed", point);
-	ck_assert_msg(crashes == (worker ? 0 : 1), "%s: %d crashes", point, crashes);
-	printf("%s: %s killed, everything home\n", point, worker ? "worker" : "daemon");
+	/* How often something is done is not the same each time, but once it is. */
+	if (!fault_happened(row->point)) {
+		ck_assert_msg(row->passes > 0, "%s: the point was not passed", text);
+		printf("%s: not passed that often this time\n", text);
+		return;
+	}
+	ck_assert_msg(crashes == (row->worker ? 0 : 1), "%s: %d crashes", text, crashes);
+	printf("%s: killed, everything home (%d ms)\n", text, (int)(bed_now() - from) / 1000);
 }
 END_TEST
 
-int main(void)
+static Suite *of_stories(int n)
+{
+	Suite *suite = suite_create("stories");
+	TCase *tcase = tcase_create("stories");
+
+	tcase_add_checked_fixture(tcase, crash_start, crash_stop);
+	tcase_set_timeout(tcase, 240);
+	tcase_add_loop_test(tcase, without_a_crash, 0, n);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
+
+static Suite *of_points(int n)
+{
+	Suite *suite = suite_create("points");
+	TCase *tcase = tcase_create("points");
+
+	tcase_add_loop_test(tcase, every_point_is_passed, 0, n);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
+
+static Suite *of_crashes(int n)
 {
 	Suite *suite = suite_create("crash");
-	TCase *points = tcase_create("points"), *matrix = tcase_create("matrix");
+	TCase *tcase = tcase_create("matrix");
 
-	tcase_add_checked_fixture(points, crash_start, crash_stop);
-	tcase_set_timeout(points, 120);
-	tcase_add_test(points, every_point_is_passed);
-	suite_add_tcase(suite, points);
-	tcase_add_checked_fixture(matrix, crash_start, crash_stop);
-	tcase_set_timeout(matrix, 120);
-	tcase_add_loop_test(matrix, crash_at_point, 0, MATRIX_SIZE);
-	suite_add_tcase(suite, matrix);
-	return bed_main(suite, false);
+	tcase_add_checked_fixture(tcase, crash_start, crash_stop);
+	tcase_set_timeout(tcase, 240);
+	tcase_add_loop_test(tcase, crash_at_point, 0, n);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
+
+int main(void)
+{
+	int r;
+
+	table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (table == MAP_FAILED)
+		return EXIT_FAILURE;
+	r = parallel_main(of_stories, STORY_MAX);
+	if (r != 0)
+		return r;
+	read_traces();
+	r = bed_main(of_points(1), true);
+	choose_rows();
+	return parallel_main(of_crashes, n_rows) ?: r;
 }

@@ -334,6 +334,22 @@ START_TEST(foreign_node_is_reset)
 }
 END_TEST
 
+/* One that cannot be shut again is nobody's. */
+START_TEST(foreign_node_stays)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC }, .persist = true);
+
+	ck_claimed(claim);
+	mock_fail(bed.host, "RESET", "vfio!3", EPERM, 0);
+	tree_write(bed.host->fd, "bob owns it", "foreign/vfio!3");
+	mk_event(bed.host->fd, "change", "vfio", "3", "sys/devices/virtual/vfio/3", NULL,
+		 "/dev/vfio/3");
+	UNTIL(daemon_said("its node is open to others"));
+	see_home(claim.lease);
+	tree_remove(bed.host->fd, "foreign");
+}
+END_TEST
+
 /* ---- the journal */
 
 /* fsync() of the nth time: of a file or of its directory. */
@@ -509,6 +525,7 @@ int main(void)
 	bed_test(suite, set_up, tear_down, pair_fails, 6);
 	bed_test(suite, set_up, tear_down, node_fails, 8);
 	bed_test(suite, set_up, tear_down, foreign_node_is_reset, 2);
+	bed_test(suite, set_up, tear_down, foreign_node_stays, 1);
 	bed_test(suite, set_up, tear_down, journal_full, 2);
 	bed_test(suite, set_up, tear_down, journal_stays_full, 1);
 	bed_test(suite, set_up, tear_down, worker_dies, ARRAY_SIZE(writes));

@@ -2,130 +2,12 @@
 
 /*
  * What comes to a leased group is shut off, in each state of the lease, whoever is faster and
- * however often; what others do to a leased device behind the daemon is put right. The mocked
- * kernel binds no driver to what comes by itself: a test that wants one to have been faster says
- * so.
+ * however often; what others do to a leased device behind the daemon is put right.
  */
 
-#include "tests/bus/picture.h"
+#include "tests/bus/comer.h"
 
 #include <stdio.h>
-
-#define COMER	   "0000:02:03.0"
-#define COMER_PATH DEVICE_PATH "pci_0000_02_03_0"
-
-static struct client *alice;
-static struct watch *watch;
-static sd_bus_slot *slot;
-static char **fenced; /* "DEVICE GROUP OUTCOME" of each DeviceFenced */
-
-static int on_fenced(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-	const char *device, *group, *outcome;
-
-	ck_assert_int_ge(sd_bus_message_read(m, "oos", &device, &group, &outcome), 0);
-	ck_assert_int_ge(strv_extendf(&fenced, "%s %s %s", device + strlen(DEVICE_PATH),
-				      group + strlen("/org/vfiod1/group/"), outcome),
-			 0);
-	return 0;
-}
-
-static size_t n_fenced(void)
-{
-	size_t n = 0;
-
-	STRV_FOREACH (line, fenced)
-		n++;
-	return n;
-}
-
-static void listen_for_fences(void)
-{
-	alice = client_new(ALICE);
-	ck_assert_int_ge(sd_bus_match_signal(alice->bus, &slot, VFIOD_NAME, VFIOD_ROOT,
-					     "org.vfiod1.Manager", "DeviceFenced", on_fenced, NULL),
-			 0);
-}
-
-static void start(void)
-{
-	bed_start();
-	listen_for_fences();
-	watch = watch_new(0);
-}
-
-static void stop(void)
-{
-	if (watch)
-		watch_settled(watch);
-	watch = watch_free(watch);
-	slot = sd_bus_slot_unref(slot);
-	alice = client_free(alice);
-	strv_free(fenced);
-	fenced = NULL;
-	bed_stop();
-}
-
-/* driver: it was faster, and has bound the device before anybody hears of it. */
-static void come_as(const char *name, int group, unsigned int device, const char *driver)
-{
-	_cleanup_free_ char *path = NULL;
-
-	if (driver)
-		tree_rename(bed.host->fd, "uevent", "uevent.away");
-	mock_pci_add(bed.host, name, .vendor = 0x8086, .device = device, .class_code = 0x020000,
-		     .group = group, .iommu = "dmar0", .driver = driver, .numa_node = -1);
-	if (!driver)
-		return;
-	tree_rename(bed.host->fd, "uevent.away", "uevent");
-	path = mk_device_path(bed.host->fd, "pci", name);
-	mk_event(bed.host->fd, "add", "pci", name, path, NULL, NULL);
-	mk_event(bed.host->fd, "bind", "pci", name, path, driver, NULL);
-}
-
-/* kill -9, and the bus has noticed. */
-static void kill_daemon(void)
-{
-	sd_bus_creds *creds = NULL;
-
-	daemon_kill();
-	while (sd_bus_get_name_creds(alice->bus, VFIOD_NAME, 0, &creds) >= 0) {
-		creds = sd_bus_creds_unref(creds);
-		bed_turn();
-	}
-}
-
-static void come(const char *driver)
-{
-	come_as(COMER, 2, 0x100e, driver);
-}
-
-static void go(const char *name)
-{
-	mock_device_remove(bed.host, "pci", name);
-}
-
-static bool is_shut(const char *device)
-{
-	_cleanup_free_ char *driver = host_driver(device), *override = host_override(device);
-
-	return streq(driver, "") && streq(override, "none");
-}
-
-static bool is_on(const char *device, const char *driver, const char *override)
-{
-	_cleanup_free_ char *d = host_driver(device), *o = host_override(device);
-
-	return streq(d, driver) && streq(o, override);
-}
-
-static char *fence_record(size_t i)
-{
-	for (size_t n = 0; n <= i; n++)
-		if (!fenced || !fenced[n])
-			return NULL;
-	return fenced[i];
-}
 
 /* ---- in each state */
 
@@ -395,8 +277,8 @@ START_TEST(a_restart)
 	_cleanup_claim_ struct claim claim = acquire_ask(alice, &ask);
 
 	ck_claimed(claim);
-	watch_settled(watch);
-	watch = watch_free(watch);
+	watch_settled(comers.watch);
+	comers.watch = watch_free(comers.watch);
 	if (_i == 0) {
 		/* One is shut off already, the other comes while nobody looks. */
 		come(NULL);
@@ -477,7 +359,7 @@ START_TEST(others_interfere)
 	size_t grants = n_grants();
 
 	ck_claimed(claim);
-	watch_settled(watch);
+	watch_settled(comers.watch);
 	interfere(x);
 	UNTIL(daemon_said("Somebody else changed"));
 	UNTIL(is_on(x->device, vfio ? "vfio-pci" : "", vfio ? "vfio-pci" : "none"));
@@ -524,8 +406,8 @@ START_TEST(interfered_meanwhile)
 	_cleanup_claim_ struct claim claim = acquire_ask(alice, &ask);
 
 	ck_claimed(claim);
-	watch_settled(watch);
-	watch = watch_free(watch);
+	watch_settled(comers.watch);
+	comers.watch = watch_free(comers.watch);
 	kill_daemon();
 	interfere(&(struct interference){ NULL, NIC, "e1000e", "e1000e", NULL });
 	daemon_start();
@@ -539,7 +421,7 @@ int main(void)
 	Suite *suite = suite_create("fence");
 	TCase *tcase = tcase_create("fence");
 
-	tcase_add_checked_fixture(tcase, start, stop);
+	tcase_add_checked_fixture(tcase, comers_start, comers_stop);
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, leased, 0, ARRAY_SIZE(moments));
 	tcase_add_loop_test(tcase, preparing, 0, 2);

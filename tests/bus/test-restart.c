@@ -348,6 +348,84 @@ START_TEST(worker_is_stuck)
 }
 END_TEST
 
+/* One that shuts a device off, of a lease that stands. The lease ends before the worker does. */
+START_TEST(worker_is_stuck_and_lease_ends)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { NIC_A, NIC_B }, .mode = "cdev", .persist = true);
+
+	ck_claimed(claim);
+	mock_hold(bed.host, NIC_B, true);
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "RemoveDevices", "as", 1, NIC_B),
+			 "");
+	UNTIL(host_did("UNBIND " NIC_B " vfio-pci"));
+	restart();
+	ck_property(root, claim.lease, "Lease", "State", "leased");
+	ck_assert_str_eq(release(root, claim.lease), "");
+	for (int i = 0; i < 2; i++) {
+		/* Nobody touches a device of it meanwhile. */
+		bed_sleep(1300000);
+		ck_property(root, claim.lease, "Lease", "State", "draining");
+		ck_driver(NIC_A, "vfio-pci");
+		ck_assert(!host_did("UNBIND " NIC_A " vfio-pci"));
+		if (i == 0)
+			restart();
+	}
+	mock_hold(bed.host, NIC_B, false);
+	UNTIL(lease_gone(root, claim.lease));
+}
+END_TEST
+
+/* The bus has not noticed yet that the daemon before is gone: the name is waited for. */
+START_TEST(name_is_taken)
+{
+	ck_assert_int_eq(daemon_stop(), 0);
+	ck_assert_int_ge(sd_bus_request_name(root->bus, VFIOD_NAME, 0), 0);
+	daemon_start_only();
+	bed_sleep(500000);
+	ck_assert(!bed.ready);
+	ck_assert_int_eq(kill(bed.daemon, 0), 0);
+	if (_i == 0) {
+		ck_assert_int_ge(sd_bus_release_name(root->bus, VFIOD_NAME), 0);
+		UNTIL(bed.ready);
+		return;
+	}
+	/* Not for ever: somebody else has it. */
+	ck_assert_int_ne(daemon_wait(), 0);
+	ck_assert(daemon_said("another process owns the name"));
+	ck_assert_int_ge(sd_bus_release_name(root->bus, VFIOD_NAME), 0);
+	daemon_start();
+}
+END_TEST
+
+/* What is left of a lease on disk would take the devices from their next owner: nobody is that. */
+START_TEST(journal_stays)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC });
+	_cleanup_claim_ struct claim other = { 0 };
+
+	ck_claimed(claim);
+	mock_fail(bed.host, "UNLINK", "journal", EIO, 0);
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(daemon_said("cannot be removed"));
+	ck_driver(NIC, "e1000e");
+	for (int i = 0; i < 2; i++) {
+		other = acquire(root, .devices = { NIC });
+		ck_assert_msg(strncmp(other.error, "Group", 5) == 0, "%s", other.error);
+		claim_done(&other);
+		if (i == 0)
+			restart();
+	}
+	tree_remove(bed.host->fd, "fail");
+	UNTIL(lease_gone(root, claim.lease));
+	other = acquire(root, .devices = { NIC });
+	ck_claimed(other);
+	restart();
+	ck_property(root, other.lease, "Lease", "State", "leased");
+	ck_assert_str_eq(release(root, other.lease), "");
+}
+END_TEST
+
 /* Nobody's handoff hangs for ever. */
 START_TEST(handoff_is_cut)
 {
@@ -504,6 +582,58 @@ START_TEST(bad_journals)
 }
 END_TEST
 
+/*
+ * The groups that one names are nobody's until root says so, and what is at work there is not
+ * disturbed: neither a VMM (0), nor a driver of the host (1).
+ */
+START_TEST(bad_journal_keeps_its_group)
+{
+	const char *device = _i ? BEHIND : NIC, *group = _i ? "/org/vfiod1/group/5" : GROUP_3;
+	_cleanup_free_ char *text = NULL, *lease = NULL, *driver = NULL, *override = NULL;
+
+	if (_i == 0) {
+		_cleanup_claim_ struct claim claim =
+			acquire(alice, .devices = { NIC }, .persist = true);
+		_cleanup_strv_ char **journals = host_journals();
+
+		ck_claimed(claim);
+		mock_hold(bed.host, NIC, true);
+		text = tree_read(bed.host->fd, "run/leases/%s", journals[0]);
+		memcpy(strstr(text, "\"version\""), "\"unknown\"", 9);
+		daemon_kill();
+		tree_remove(bed.host->fd, "run/leases/%s", journals[0]);
+	} else {
+		text = strdup("{ \"groups\": [ { \"id\": 5 } ],");
+		daemon_kill();
+	}
+	driver = host_driver(device);
+	override = host_override(device);
+	tree_write(bed.host->fd, text, "run/leases/0000000000000001.json");
+	daemon_start();
+	lease = property(root, group, "Group", "Lease");
+	ck_property(root, lease, "Lease", "State", "leased");
+	ck_assert_str_eq(call_error(root, "/org/vfiod1", "Manager", "Rescan", NULL), "");
+	{
+		_cleanup_claim_ struct claim refused = acquire(root, .devices = { device });
+
+		ck_refused(refused, "GroupBusy");
+	}
+	bed_sleep(300000);
+	ck_driver(device, driver);
+	ck_override(device, override);
+	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	ck_assert_str_eq(release(root, lease), "");
+	if (_i == 0) {
+		UNTIL(host_did("UNBIND " NIC " vfio-pci"));
+		ck_property(root, group, "Group", "State", "draining");
+		mock_hold(bed.host, NIC, false);
+	}
+	UNTIL(lease_gone(root, lease));
+	ck_driver(device, _i ? "e1000" : "e1000e");
+	tree_remove(bed.host->fd, "run/leases/0000000000000001.json");
+}
+END_TEST
+
 /* What a write left that was not finished is nothing. */
 START_TEST(unfinished_write)
 {
@@ -539,12 +669,16 @@ int main(void)
 	bed_test(suite, set_up, tear_down, killed_in_claim, 2);
 	bed_test(suite, set_up, tear_down, killed_in_release, 1);
 	bed_test(suite, set_up, tear_down, worker_is_stuck, 1);
+	bed_test(suite, set_up, tear_down, worker_is_stuck_and_lease_ends, 1);
+	bed_test(suite, set_up, tear_down, name_is_taken, 2);
+	bed_test(suite, set_up, tear_down, journal_stays, 1);
 	bed_test(suite, set_up, tear_down, handoff_is_cut, 1);
 	bed_test(suite, set_up, tear_down, failed_stays, 1);
 	bed_test(suite, set_up, tear_down, stopped, 1);
 	bed_test(suite, set_up, tear_down, device_goes_meanwhile, 2);
 	bed_test(suite, set_up, tear_down, stray_acl, 1);
 	bed_test(suite, set_up, tear_down, bad_journals, 1);
+	bed_test(suite, set_up, tear_down, bad_journal_keeps_its_group, 2);
 	bed_test(suite, set_up, tear_down, unfinished_write, 1);
 	return bed_main(suite, true);
 }

@@ -5,6 +5,7 @@
  * for kernel modules. They answer well, badly, late, or never, and the world moves on meanwhile.
  */
 
+#include "tests/bus/change.h"
 #include "tests/bus/picture.h"
 
 #include <fcntl.h>
@@ -326,6 +327,66 @@ START_TEST(caller_goes)
 }
 END_TEST
 
+/*
+ * More for a lease is asked about as a claim is: the lease that it is for, its groups, and the
+ * policy may have changed when the answer comes.
+ */
+START_TEST(add_devices)
+{
+	struct pending *pending =
+		acquire_start(alice, &(struct ask){ .devices = { NIC_A }, .withhold = { NIC_B } });
+	_cleanup_claim_ struct claim claim = { 0 }, his = { .handoff = -EBADF };
+	const char *device = _i % 2 ? NIC_B : NIC, *error = "";
+	int fd;
+
+	polkit_says(1, 0);
+	claim = acquire_wait(pending);
+	ck_claimed(claim);
+	pending = add_start(alice, claim.lease, LIST(device), NULL);
+	UNTIL(fake.asked);
+	ck_assert_ptr_nonnull(strstr(fake.question, device));
+	ck_assert_ptr_nonnull(strstr(fake.question, "rule: asks"));
+	bed_sleep(50000);
+	ck_assert(state_is(root, device, _i % 2 ? "withheld" : "host"));
+	if (_i == 2) {
+		his = acquire(bob, .devices = { NIC });
+		ck_claimed(his);
+		error = "GroupBusy";
+	} else if (_i == 3 || _i == 4) {
+		ck_assert_str_eq(release(alice, claim.lease), "");
+		UNTIL(lease_gone(root, claim.lease));
+		error = "NoSuchLease";
+	} else if (_i == 5 || _i == 6) {
+		asking_policy("asks-too");
+		error = "GroupChanged";
+	} else if (_i == 7) {
+		mock_device_remove(bed.host, "pci", NIC_B);
+		mock_pci_add(bed.host, NIC_B, .vendor = 0x8086, .device = 0x100e,
+			     .class_code = 0x020000, .group = 2, .iommu = "dmar0", .numa_node = -1);
+		mock_net_add(bed.host, NIC_B, "eth2", 4);
+		UNTIL(state_is(root, NIC_B, "fenced"));
+		error = "NotPermitted";
+	} else if (_i == 8) {
+		ck_assert_str_eq(revoke_lease(root, claim.lease, 600 * 1000000ULL), "");
+		error = "NotPermitted";
+	} else if (_i == 9) {
+		ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Drain", "b", 1), "");
+		error = "NotPermitted";
+	} else if (_i == 10) {
+		error = "DBus.AccessDenied";
+	}
+	polkit_says(_i != 10, 0);
+	ck_assert_str_eq(add_wait(pending, &fd), error);
+	fd_close(fd);
+	if (!*error)
+		ck_assert(state_is(root, device, "granted"));
+	else if (_i != 2 && _i != 7)
+		ck_assert(state_is(root, device, _i % 2 && _i != 3 ? "withheld" : "host"));
+	if (_i == 9)
+		ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Drain", "b", 0), "");
+}
+END_TEST
+
 /* Nothing is reserved for who is being asked. */
 START_TEST(taken_meanwhile)
 {
@@ -580,6 +641,7 @@ int main(void)
 	bed_test(suite, set_up_polkit, tear_down, polkit_is_bad, 4);
 	bed_test(suite, set_up_polkit, tear_down, forged_answer, 1);
 	bed_test(suite, set_up_polkit, tear_down, caller_goes, 1);
+	bed_test(suite, set_up_polkit, tear_down, add_devices, 11);
 	bed_test(suite, set_up_polkit, tear_down, taken_meanwhile, 1);
 	bed_test(suite, set_up_polkit, tear_down, decision_changes, 5);
 	bed_test(suite, set_up_polkit, tear_down, explain, 1);

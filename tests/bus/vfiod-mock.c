@@ -5,13 +5,14 @@
  * $VFIOD_MOCK_ROOT is the mocked host; journals and policy are below it, in run/ and policy.d/.
  */
 
+#include "daemon/hotplug/net.h"
 #include "daemon/run.h"
 #include "daemon/util/log.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *root = getenv("VFIOD_MOCK_ROOT");
 	char journal[512], places[512], run[512], policy[512];
@@ -34,5 +35,7 @@ int main(void)
 	mkdir(run, 0700);
 	umask(077);
 	log_init();
+	if (argc > 1 && streq(argv[1], "--unfence"))
+		return net_unfence(journal);
 	return daemon_run(&paths);
 }

@@ -123,7 +123,7 @@ out '^qemu -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd
 settle
 # a rule that leaves node alone: found out by asking, and taken
 run 0 "$as_user" $node_only "$ctl" run --qemu --memlock=none 03:00.0 -- echo qemu
-out '^qemu -device vfio-pci,host=0000:03:00.0,addr=1e.0$'
+out '^qemu -device vfio-pci,host=0000:03:00.0,id=vfiod0,addr=1e.0$'
 settle
 run 3 "$as_user" $node_only "$ctl" run --qemu --memlock=none --mode=cdev 03:00.0 -- true
 err '\[NotPermitted\]'

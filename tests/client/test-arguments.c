@@ -167,7 +167,7 @@ START_TEST(test_qemu_node)
 
 	ck_assert_int_eq(qemu_arguments("node", devices, NULL, lookup, NULL, &command, &wrong), 0);
 	joined = strv_join(command, " ");
-	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0");
+	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0,id=vfiod0");
 }
 END_TEST
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * vfiodctl against the whole daemon on the mocked host of tests/bus/: this program is the bed, the
- * script ctl-daemon.sh the person at the keyboard. CTL_SCRIPT names another script to run in its
- * place, for trying things by hand.
+ * scripts ctl-daemon.sh and ctl-change.sh the person at the keyboard. CTL_SCRIPT names another
+ * script to run in its place, for trying things by hand.
  */
 
 #include "tests/bus/bed.h"
@@ -11,13 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t start_script(void)
+static pid_t start_script(const char *name)
 {
 	const char *src = getenv("top_srcdir"), *script = getenv("CTL_SCRIPT");
 	_cleanup_free_ char *path = NULL;
 	pid_t pid;
 
-	ck_assert_int_ge(asprintf(&path, "%s/tests/client/ctl-daemon.sh", src ? src : "."), 0);
+	ck_assert_int_ge(asprintf(&path, "%s/tests/client/%s", src ? src : ".", name), 0);
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (pid > 0)
@@ -31,7 +31,7 @@ static pid_t start_script(void)
 
 START_TEST(script)
 {
-	pid_t pid = start_script();
+	pid_t pid = start_script(_i ? "ctl-change.sh" : "ctl-daemon.sh");
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) == 0)
@@ -48,7 +48,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, bed_start, bed_stop);
 	tcase_set_timeout(tcase, 300);
-	tcase_add_test(tcase, script);
+	tcase_add_loop_test(tcase, script, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return bed_main(suite, true);
 }

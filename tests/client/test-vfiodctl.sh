@@ -57,7 +57,7 @@ for _ in {1..100}; do
 done
 DBUS_SYSTEM_BUS_ADDRESS=$(cat "$work/address")
 for verb in list tree pools graph leases "show 1" "explain 03:00.0" "acquire 03:00.0" "release 1" reload rescan \
-    "run 03:00.0 -- true"; do
+    "run 03:00.0 -- true" "add 1 03:00.0" "remove 1 03:00.0" "revoke 1" drain; do
     # shellcheck disable=SC2086 # the verb's arguments
     run 6 "$ctl" $verb
     err 'vfiod does not answer on the system bus .*systemctl status'
@@ -196,7 +196,7 @@ run 0 "$ctl" run --qemu 03:00.0 -- echo qemu -m 1G
 out '^qemu -m 1G -object iommufd,id=vfiod,fd=[0-9]+ -device vfio-pci,id=vfiod0,iommufd=vfiod,fd=[0-9]+,addr=1d.0$'
 settle
 run 0 "$ctl" run --qemu --mode=node 03:00.0 -- echo qemu
-out '^qemu -device vfio-pci,host=0000:03:00.0,addr=1d.0$'
+out '^qemu -device vfio-pci,host=0000:03:00.0,id=vfiod0,addr=1d.0$'
 settle
 run 4 "$ctl" run --qemu 03:00.0 -- echo qemu -device edu,addr=1e
 err '00:1e.0 is the address of 0000:03:00.0. \[AddressTaken\]'

@@ -114,6 +114,7 @@ static void drop_cdev(int root, const char *path)
 
 		tree_remove(root, "sys/class/vfio-dev/%s", *node);
 		tree_remove(root, "dev/vfio/devices/%s", *node);
+		tree_remove(root, "acl/vfio!devices!%s", *node);
 		mk_event(root, "remove", "vfio-dev", *node, dir, NULL, NULL);
 	}
 	tree_remove(root, "%s/vfio-dev", path);
@@ -143,6 +144,7 @@ static void drop_group(int root, const char *group)
 	_cleanup_free_ char *virtual = mock_asprintf("sys/devices/virtual/vfio/%s", group);
 
 	tree_remove(root, "dev/vfio/%s", group);
+	tree_remove(root, "acl/vfio!%s", group);
 	tree_remove(root, "sys/class/vfio/%s", group);
 	tree_remove(root, "%s", virtual);
 	/* What the old node's readers hold is an orphan: a new node is another file. */
@@ -296,6 +298,64 @@ static bool matches(int root, const char *bus, const char *path, const char *dri
 	return mk_driver_has(root, bus, driver, id) || mk_driver_has(root, bus, driver, class_line);
 }
 
+/* pci_device_can_probe(): an override counts for more than the switch. */
+static bool vf_may_probe(int root, const char *path)
+{
+	_cleanup_free_ char *function = tree_link_path(root, "%s/physfn", path), *on = NULL;
+	_cleanup_free_ char *override = tree_read(root, "%s/driver_override", path);
+
+	if (!function || (override && *override && !streq(override, "(null)")))
+		return true;
+	on = tree_read(root, "%s/sriov_drivers_autoprobe", function);
+	return !on || !streq(on, "0");
+}
+
+int mk_bind_by_hand(int root, const char *bus, const char *device, const char *driver)
+{
+	_cleanup_free_ char *path = mk_device_path(root, bus, device);
+	_cleanup_close_ int lock = -EBADF;
+	int r;
+
+	if (!path || !matches(root, bus, path, driver))
+		return -ENODEV;
+	lock = lock_device(root, device);
+	r = tree_exists(root, "%s/driver", path) ? -EBUSY : mk_fault(root, "BIND", device);
+	mk_log(root, "BIND %s %s %d\n", device, driver, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (!vf_may_probe(root, path))
+		return -ENODEV;
+	r = bind_driver(root, bus, device, path, driver);
+	return r > 0 ? -r : r;
+}
+
+static bool autoprobe_is_off(int root, const char *bus)
+{
+	_cleanup_free_ char *on = tree_read(root, "sys/bus/%s/drivers_autoprobe", bus);
+
+	return on && streq(on, "0");
+}
+
+void mk_first_probe(int root, const char *bus, const char *device)
+{
+	_cleanup_free_ char *release = tree_read(root, "release");
+	bool honoured = release && strverscmp(release, "6.19") >= 0;
+
+	if (!honoured || !autoprobe_is_off(root, bus))
+		mk_probe(root, bus, device);
+}
+
+void mk_driver_registered(int root, const char *bus, const char *driver)
+{
+	_cleanup_free_ char *path = mock_asprintf("sys/bus/%s/drivers/%s", bus, driver);
+	_cleanup_strv_ char **devices = tree_list(root, "sys/bus/%s/devices", bus);
+
+	STRV_FOREACH (device, devices)
+		if (!autoprobe_is_off(root, bus))
+			mk_bind_by_hand(root, bus, *device, driver);
+	mk_event(root, "add", "drivers", driver, path, NULL, NULL);
+}
+
 /* drivers_probe: success says nothing, except that DMA ownership makes it EINVAL. */
 int mk_probe(int root, const char *bus, const char *device)
 {
@@ -311,7 +371,7 @@ int mk_probe(int root, const char *bus, const char *device)
 	mk_log(root, "PROBE %s %d\n", device, r);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (tree_exists(root, "%s/driver", path))
+	if (tree_exists(root, "%s/driver", path) || !vf_may_probe(root, path))
 		return 0;
 	drivers = tree_list(root, "sys/bus/%s/drivers", bus);
 	STRV_FOREACH (driver, drivers) {

@@ -33,6 +33,7 @@ static void make_skeleton(struct mock_host *mock)
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		tree_mkdir(mock->fd, "%s", dirs[i]);
+	tree_write(mock->fd, "1\n", "sys/bus/pci/drivers_autoprobe");
 	tree_write(mock->fd, "", "proc/1/mountinfo");
 	tree_write(mock->fd, "", "proc/self/mountinfo");
 	tree_write(mock->fd, "Filename\tType\tSize\tUsed\tPriority\n", "proc/swaps");

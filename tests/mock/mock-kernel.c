@@ -57,13 +57,36 @@ static int parse_errno(const char *text)
 	return -atoi(text);
 }
 
+/* The operation that is counted now is the one that is to fail. */
+static int fault_by_number(int root, const char *op, const char *name)
+{
+	_cleanup_free_ char *fail = tree_read(root, "fail-at"), *which = NULL;
+	unsigned int number;
+	char what[32];
+
+	/* Of the daemon and its children: what the test does itself is another's doing. */
+	if (!getenv("VFIOD_MOCK_ROOT") || !fail || sscanf(fail, "%31s %u", what, &number) != 2 ||
+	    mk_next(root, "calls") != number)
+		return 0;
+	which = mock_asprintf("%s %s\n", op, name);
+	tree_write(root, which, "failed");
+	mk_log(root, "FAILED %s %s %s\n", op, name, what);
+	/* What says that it did and did not: sysfs, not an ACL. */
+	if (streq(what, "ignore"))
+		return streq(op, "REVOKE") ? -EIO : MK_IGNORE;
+	return parse_errno(what);
+}
+
 int mk_fault(int root, const char *op, const char *name)
 {
+	int r = fault_by_number(root, op, name);
 	_cleanup_free_ char *slow = tree_read(root, "slow/%s/%s", op, name);
 	_cleanup_free_ char *fail = tree_read(root, "fail/%s/%s", op, name), *left = NULL;
 	int count = 0, after = 0;
 	char what[32];
 
+	if (r != 0)
+		return r;
 	if (slow)
 		usleep((useconds_t)atoi(slow) * 1000);
 	if (!fail || sscanf(fail, "%31s %d %d", what, &count, &after) < 1)
@@ -79,6 +102,22 @@ int mk_fault(int root, const char *op, const char *name)
 	if (streq(what, "kill"))
 		raise(SIGKILL);
 	return streq(what, "ignore") ? MK_IGNORE : parse_errno(what);
+}
+
+int mk_store_bus(int root, const char *bus, const char *attr, const char *value)
+{
+	_cleanup_free_ char *path = mock_asprintf("sys/bus/%s/%s", bus, attr);
+	_cleanup_free_ char *line = mock_asprintf("%s\n", value);
+	int r = mk_fault(root, "STORE", attr);
+	_cleanup_close_ int fd = -EBADF;
+
+	mk_log(root, "STORE %s/%s %s %d\n", bus, attr, value, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	fd = openat(root, path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+		err(1, "mock: %s", path);
+	return 0;
 }
 
 /* O_WRONLY|O_NONBLOCK on a FIFO is ENXIO exactly when nobody has it open for reading. */
@@ -115,24 +154,48 @@ static bool uevent_address(int root, struct sockaddr_un *address)
 	return faccessat(root, "uevent", F_OK, 0) == 0;
 }
 
-static void send_event(int root, const char *action, const char *subsystem, const char *name,
-		       const char *path, const char *driver, const char *devnode, const char *more)
+static void send_line(int root, const char *line, int n)
 {
 	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct timeval timeout = { .tv_sec = 2 };
+	bool drops = tree_exists(root, "uevent-drops");
 	struct sockaddr_un address;
+
+	if (sock < 0)
+		err(1, "mock: socket");
+	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (!uevent_address(root, &address))
+		return;
+	if (sendto(sock, line, (size_t)n, drops ? MSG_DONTWAIT : 0, (struct sockaddr *)&address,
+		   sizeof(address)) < 0 &&
+	    drops && errno == EAGAIN)
+		tree_write(root, "1\n", "uevent-dropped");
+}
+
+void mk_event_line(int root, const char *line)
+{
+	send_line(root, line, (int)strlen(line));
+}
+
+void mk_event_lost(int root)
+{
+	if (!tree_exists(root, "uevent-dropped"))
+		return;
+	tree_remove(root, "uevent-dropped");
+	tree_remove(root, "uevent-drops");
+	send_line(root, "lost", 4);
+}
+
+static void send_event(int root, const char *action, const char *subsystem, const char *name,
+		       const char *path, const char *driver, const char *devnode, const char *more)
+{
 	char line[PATH_MAX + 512];
 	uint64_t seqnum = mk_next(root, "seqnum") + 1;
 	int n = snprintf(line, sizeof(line), "both %s %s %s /%s %s %s %llu%s", action, subsystem,
 			 name, path, driver ?: "-", devnode ?: "-", (unsigned long long)seqnum,
 			 more);
 
-	if (sock < 0)
-		err(1, "mock: socket");
-	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	if (uevent_address(root, &address))
-		(void)!sendto(sock, line, (size_t)n, 0, (struct sockaddr *)&address,
-			      sizeof(address));
+	send_line(root, line, n);
 	snprintf(line, sizeof(line), "%llu\n", (unsigned long long)seqnum);
 	tree_write(root, line, "sys/kernel/uevent_seqnum");
 }

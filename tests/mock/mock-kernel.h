@@ -12,7 +12,10 @@
  *   fail/OP/DEVICE   "ERRNO [COUNT [AFTER]]": OP fails so, COUNT times (0: always), but for its
  *                    first AFTER times; "ignore": it does nothing and says 0; "kill": who
  *                    does it is killed before it does anything
- *                    OP: OVERRIDE, UNBIND, PROBE, RESET; OPEN, ATTACH, SETTLE, GRANT for others
+ *                    OP: OVERRIDE, UNBIND, PROBE, BIND, RESET; STORE (of an attribute); GROUP (of a
+ *                    group); OPEN, ATTACH, SETTLE, GRANT for others
+ *   fail-at          "ERRNO N": of all that the daemon does, counted from 0 in `calls` while this
+ *                    is there, the Nth fails so; `failed` is there then, and says which it was
  *   slow/OP/DEVICE   milliseconds before OP
  *   held/DEVICE      an unbind from VFIO waits while this is there
  *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
@@ -24,7 +27,9 @@
  *   network/IFNAME   "address A" and "route R" lines
  *   features         words: group, iommufd, cdev
  *   real-proc        the daemon uses the real /proc
+ *   release          of the kernel; 6.12 if it is not there
  *   log              what was written, a line each, with what came of it
+ *   uevent-drops     events for which its buffer has no room are dropped: mk_event_lost() is next
  *   uevent           socket on which the daemon hears of events
  */
 
@@ -44,13 +49,27 @@ int mk_override(int root, const char *bus, const char *device, const char *value
 int mk_unbind(int root, const char *bus, const char *driver, const char *device);
 int mk_probe(int root, const char *bus, const char *device);
 
-/* Binds without a match, for setting up and for `bind`. 0 or -errno of the driver. */
+/* Binds without a match, for setting up. 0 or -errno of the driver. */
 int mk_bind(int root, const char *bus, const char *device, const char *driver);
+/* What `bind` does: -ENODEV where the driver does not match, -EBUSY where there is one. */
+int mk_bind_by_hand(int root, const char *bus, const char *device, const char *driver);
+/* An attribute of a bus ("drivers_autoprobe"), without newline; in one write, as sysfs does it. */
+int mk_store_bus(int root, const char *bus, const char *attr, const char *value);
+/*
+ * The first probe of a device that has been added: at any rate before Linux 6.19 (file "release"),
+ * and as drivers_autoprobe says since.
+ */
+void mk_first_probe(int root, const char *bus, const char *device);
+/* A driver is registered: its event; bound to what it matches if drivers_autoprobe says so. */
+void mk_driver_registered(int root, const char *bus, const char *driver);
 
 /* A driver's table: lines "id VVVV:PPPP", "class CCCC", "vfio", "managed-dma". */
 bool mk_driver_has(int root, const char *bus, const char *driver, const char *line);
 
-/* What fail/OP/NAME says: 0, MK_IGNORE or -errno. Counts down, and waits for slow/OP/NAME. */
+/*
+ * What fail/OP/NAME or fail-at says: 0, MK_IGNORE or -errno. Counts down, and waits for
+ * slow/OP/NAME.
+ */
 int mk_fault(int root, const char *op, const char *name);
 
 /* Whether somebody has the node's FIFO open, or held/NAME is there. */
@@ -64,6 +83,12 @@ void mk_event(int root, const char *action, const char *subsystem, const char *n
 
 /* A `change` of a PCI device with the ERROR_EVENT: "FAILED_RECOVERY", … */
 void mk_error_event(int root, const char *device, const char *error_event, bool online);
+
+/* The same, as tests/mock/monitor-mock.c has it: "kernel add pci NAME /PATH - - SEQNUM". */
+void mk_event_line(int root, const char *line);
+
+/* The next read of the socket says that events were dropped (ENOBUFS), if any were. */
+void mk_event_lost(int root);
 
 void mk_log(int root, const char *format, ...) _printf_(2, 3);
 uint64_t mk_next(int root, const char *counter);

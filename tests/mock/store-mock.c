@@ -33,6 +33,7 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 {
 	_cleanup_close_ int root = open_root(host);
 	_cleanup_free_ char *path = NULL, *text = strip(value);
+	int r;
 
 	if (root < 0)
 		return root;
@@ -49,13 +50,14 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 	path = mk_device_path(root, subsystem, device);
 	if (!path || !tree_exists(root, "%s/%s", path, attr))
 		return -ENOENT;
-	mk_log(root, "STORE %s/%s %s\n", device, attr, text);
-	if (streq(attr, "reset") || streq(attr, "reset_subordinate")) {
-		int r = mk_fault(root, "RESET", device);
-
-		if (r != 0)
-			return r < 0 ? r : 0;
-	}
+	r = streq(attr, "reset") || streq(attr, "reset_subordinate") ?
+		    mk_fault(root, "RESET", device) :
+		    0;
+	if (r == 0)
+		r = mk_fault(root, "STORE", attr);
+	mk_log(root, "STORE %s/%s %s %d\n", device, attr, text, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	tree_write(root, value, "%s/%s", path, attr);
 	return 0;
 }
@@ -80,8 +82,28 @@ int store_driver(const struct host *host, const char *subsystem, const char *dri
 	if (streq(attr, "unbind"))
 		return mk_unbind(root, subsystem, driver, text);
 	if (streq(attr, "bind"))
-		return mk_bind(root, subsystem, text, driver);
+		return mk_bind_by_hand(root, subsystem, text, driver);
 	return -ENOENT;
+}
+
+int store_group(const struct host *host, uint32_t group, const char *attr, const char *value)
+{
+	_cleanup_close_ int root = open_root(host);
+	_cleanup_free_ char *text = strip(value), *name = mock_asprintf("%u", group);
+	int r;
+
+	if (root < 0)
+		return root;
+	if (!attr_name_valid(attr))
+		return -EINVAL;
+	if (!tree_exists(root, "sys/kernel/iommu_groups/%u/%s", group, attr))
+		return -ENOENT;
+	r = mk_fault(root, "GROUP", name);
+	mk_log(root, "GROUP %u/%s %s %d\n", group, attr, text, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	tree_write(root, value, "sys/kernel/iommu_groups/%u/%s", group, attr);
+	return 0;
 }
 
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)
@@ -97,7 +119,5 @@ int store_bus(const struct host *host, const char *subsystem, const char *attr, 
 		return mk_probe(root, subsystem, text);
 	if (!tree_exists(root, "sys/bus/%s/%s", subsystem, attr))
 		return -ENOENT;
-	mk_log(root, "STORE %s/%s %s\n", subsystem, attr, text);
-	tree_write(root, value, "sys/bus/%s/%s", subsystem, attr);
-	return 0;
+	return mk_store_bus(root, subsystem, attr, text);
 }

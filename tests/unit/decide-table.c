@@ -134,7 +134,6 @@ const char pin_policy[] =
 		"00000000000000a1", BOB, "bobs", LEASE_LEASED, 1, \
 			"0000:00:02.0/granted/all/e1000e"         \
 	}
-#define MODE(m) .has_mode = true, .mode = (m)
 
 const struct row rows[] = {
 	/* What is asked for. */

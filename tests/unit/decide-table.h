@@ -36,6 +36,7 @@ struct row {
 	const char *expect; /* "device vendor:product" */
 	int node;	    /* 1 + the NUMA node asked for; 0: none is */
 	const char *why;    /* in why the first device was drawn */
+	const char *grows;  /* id of the lease that is to have more; NULL: a new one */
 	int park_vfio;	    /* 1 + number of a rule that the parser would not let say so */
 
 	enum reason reason;
@@ -45,10 +46,16 @@ struct row {
 	enum mode granted;
 };
 
+/* Modes of a row. */
+#define MODE(m) .has_mode = true, .mode = (m)
+
 extern const struct world_device lab[];
 extern const size_t n_lab;
 extern const struct row rows[];
 extern const size_t n_rows;
+/* In decide-grow-table.c. */
+extern const struct row grow_rows[];
+extern const size_t n_grow_rows;
 
 /* Everybody everything; some some; some in one mode only; everybody everything, PFs too. */
 extern const char open_policy[], careful_policy[], node_policy[], vfs_policy[], pin_policy[];

@@ -70,14 +70,18 @@ static void add_lease_device(struct world *world, struct lease *lease, const cha
 {
 	const struct device *device;
 	struct lease_device *leased;
-	char name[64], state[16], rule[64], driver[64];
-	int n = sscanf(text, "%63[^/]/%15[^/]/%63[^/]/%63[^/]", name, state, rule, driver);
+	char name[64], word[16], rule[64], driver[64];
+	int n = sscanf(text, "%63[^/]/%15[^/]/%63[^/]/%63[^/]", name, word, rule, driver);
+	const char *state = word + strspn(word, "*!+");
 
 	ck_assert_int_ge(n, 2);
 	leased = lease_add_device(lease, name);
 	ck_assert_ptr_nonnull(leased);
 	leased->state = (enum device_state)device_state_from_string(state);
 	ck_assert_int_ge((int)leased->state, 0);
+	leased->parking = strchr(word, '*');
+	leased->gone = strchr(word, '!');
+	leased->came = strchr(word, '+');
 	if (n >= 3 && !streq(rule, "-"))
 		set(&leased->rule, rule);
 	if (n >= 4)
@@ -214,10 +218,21 @@ static void check_closure(const struct world *world, const struct decision *deci
 	}
 }
 
+/* What the growing lease has of a device. */
+static const struct lease_device *own_entry(const struct world *world,
+					    const struct request *request, const char *device)
+{
+	const struct lease *lease =
+		request->lease ? ledger_lease(&world->ledger, request->lease) : NULL;
+
+	return lease ? lease_device(lease, device) : NULL;
+}
+
 static void check_named(const struct world *world, const struct request *request,
 			const struct decision *decision, const struct verdict *verdict,
 			const struct device *device)
 {
+	const struct lease_device *own = own_entry(world, request, verdict->device);
 	const struct rule *rule = deciding_rule(world, request, device);
 
 	ck_assert_ptr_nonnull(rule);
@@ -226,6 +241,8 @@ static void check_named(const struct world *world, const struct request *request
 					   ledger_host_driver(&world->ledger, device)));
 	ck_assert_str_eq(rule->id, verdict->rule);
 	ck_assert(rule->verbs & 1U << (verdict->withhold ? VERB_WITHHOLD : VERB_ACQUIRE));
+	if (own && (own->came || own->state == DEVICE_FENCED))
+		ck_assert(rule->verbs & 1U << VERB_FENCED);
 	ck_assert(!request->persist || rule->verbs & 1U << VERB_PERSIST);
 	ck_assert(request->owner == request->subject.uid || request->subject.uid == 0 ||
 		  rule->verbs & 1U << VERB_DELEGATE);
@@ -235,7 +252,7 @@ static void check_named(const struct world *world, const struct request *request
 	ck_assert(decision->auth == AUTH_POLKIT || rule->auth == AUTH_NONE);
 	ck_assert(decision->revoke == REVOKE_KILL || rule->revoke == REVOKE_ASK);
 	ck_assert(decision->park == PARK_NONE || rule->park != PARK_NONE);
-	if (rule->limit_leases != UINT32_MAX)
+	if (rule->limit_leases != UINT32_MAX && !request->lease)
 		ck_assert_uint_lt(
 			ledger_count_rule_leases(&world->ledger, request->owner, rule->id),
 			rule->limit_leases);
@@ -249,10 +266,13 @@ static void check_named(const struct world *world, const struct request *request
 }
 
 static void check_action(const struct decision *decision, const struct verdict *verdict,
-			 const struct device *device)
+			 const struct device *device, const struct lease_device *own)
 {
 	switch (verdict->action) {
 	case ACTION_NONE:
+		/* Of the lease's own, what was not asked for is as it was. */
+		if (own && !verdict->named)
+			break;
 		/* What stays is on a driver that the kernel does not count, and not openable. */
 		ck_assert_ptr_nonnull(device->driver);
 		ck_assert(!driver_counts(device) && !device_on_vfio(device));
@@ -280,18 +300,28 @@ static void check_member(const struct world *world, const struct request *reques
 			 const struct decision *decision, const struct verdict *verdict)
 {
 	const struct device *device = topology_device(&world->topology, verdict->device);
+	const struct lease_device *own = own_entry(world, request, verdict->device);
 
 	ck_assert_ptr_nonnull(device);
 	ck_assert_int_eq(verdict->reason, REASON_ALLOWED);
 	ck_assert_uint_eq(verdict->identity, device->identity);
-	ck_assert(streq0(verdict->host_driver, device->driver));
+	/* Of one that the lease has: what it had before. */
+	ck_assert(streq0(verdict->host_driver, own ? own->saved_driver : device->driver));
 	ck_assert_ptr_nonnull(device->group);
 	ck_assert_int_ne(device->group->kind, GROUP_NOIOMMU);
-	ck_assert_ptr_null(ledger_group(&world->ledger, device->group_id));
+	if (own) {
+		ck_assert(
+			streq(ledger_group(&world->ledger, device->group_id)->id, request->lease));
+		/* Only what it keeps shut, and that is there, can become its own. */
+		if (verdict->action != ACTION_NONE)
+			ck_assert(own->state != DEVICE_GRANTED && !own->gone && !own->parking);
+	} else {
+		ck_assert_ptr_null(ledger_group(&world->ledger, device->group_id));
+	}
 	if (verdict->action != ACTION_NONE)
 		STRV_FOREACH (vf, device->virtual_functions)
 			ck_assert_ptr_null(ledger_device(&world->ledger, *vf));
-	check_action(decision, verdict, device);
+	check_action(decision, verdict, device, own);
 	if (verdict->named) {
 		check_named(world, request, decision, verdict, device);
 		return;
@@ -321,8 +351,8 @@ static void check_allowed(const struct world *world, const struct request *reque
 	ck_assert(decision->mode != MODE_NODE || cdev || world->features.group);
 	ck_assert(decision->park == PARK_NONE ||
 		  (decision->park == PARK_VFIO && decision->mode == MODE_CDEV));
-	ck_assert_uint_lt(ledger_count_owner(&world->ledger, request->owner),
-			  world->policy->limit_leases_per_user);
+	ck_assert(request->lease || ledger_count_owner(&world->ledger, request->owner) <
+					    world->policy->limit_leases_per_user);
 	for (size_t i = 0; i < decision->n_verdicts; i++) {
 		const struct verdict *verdict = &decision->verdicts[i];
 

@@ -31,8 +31,12 @@ struct world_lease {
 	const char *name;
 	enum lease_state state;
 	uint32_t group;
-	const char *devices; /* "name:state:rule:saved-driver", separated by blanks */
-	const char *holder;  /* its command, with pid 4242 */
+	/*
+	 * "name/state/rule/saved-driver", separated by blanks; the state after a "*" for one on its
+	 * way out, "!" for one that is gone, "+" for one that came later.
+	 */
+	const char *devices;
+	const char *holder; /* its command, with pid 4242 */
 };
 
 struct world {

@@ -108,9 +108,8 @@ static void fill_subject(struct request *request, const struct row *row)
 	request->owner = row->owner ? row->owner : request->subject.uid;
 }
 
-START_TEST(test_row)
+static void try_row(const struct row *row)
 {
-	const struct row *row = &rows[_i];
 	_cleanup_strv_ char **devices = split(row->devices);
 	_cleanup_strv_ char **withhold = split(row->withhold);
 	struct request request = {
@@ -120,6 +119,7 @@ START_TEST(test_row)
 		.name = row->name,
 		.persist = row->persist,
 		.memlock = row->memlock,
+		.lease = row->grows,
 		.has_numa_node = row->node > 0,
 		.numa_node = row->node - 1,
 	};
@@ -143,6 +143,17 @@ START_TEST(test_row)
 	set_kernel(row->kernel);
 	world.draining = row->draining;
 	check_row(row, &request);
+}
+
+START_TEST(test_row)
+{
+	try_row(&rows[_i]);
+}
+END_TEST
+
+START_TEST(test_grow_row)
+{
+	try_row(&grow_rows[_i]);
 }
 END_TEST
 
@@ -490,6 +501,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, test_row, 0, (int)n_rows);
+	tcase_add_loop_test(tc, test_grow_row, 0, (int)n_grow_rows);
 	tcase_add_test(tc, test_too_many);
 	tcase_add_test(tc, test_every_reason);
 	tcase_add_test(tc, test_terms);

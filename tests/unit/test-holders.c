@@ -16,7 +16,7 @@
 #define OTHER 12346
 
 static struct fake_dev fake;
-static struct lease *lease;
+static struct lease *lease, *whole;
 static struct lease_holder *holders;
 static size_t n_holders;
 static pid_t children[80];
@@ -44,7 +44,7 @@ static void setup(void)
 static void look(void)
 {
 	holders_free(holders, n_holders);
-	ck_assert_int_eq(holders_find(&fake.host, lease, &holders, &n_holders), 0);
+	ck_assert_int_eq(holders_find(&fake.host, lease, whole, &holders, &n_holders), 0);
 }
 
 static void teardown(void)
@@ -57,6 +57,7 @@ static void teardown(void)
 	holders_free(holders, n_holders);
 	holders = NULL;
 	lease_free(lease);
+	whole = lease_free(whole);
 	fake_dev_done(&fake);
 }
 
@@ -147,6 +148,25 @@ START_TEST(test_cdev_that_is_gone)
 }
 END_TEST
 
+/* What was taken out of a lease is held by who has the rest of it. */
+START_TEST(test_part)
+{
+	pid_t pid =
+		hold(OWNER, "qemu", "vfio/devices/vfio3", _i ? "vfio/10" : "vfio/devices/vfio4");
+	struct lease_device *d;
+
+	unlinkat(fake.host.dev, "vfio/devices/vfio3", 0);
+	tree_remove(fake.root, "sys/bus/pci/devices/0000:03:00.0/vfio-dev");
+	/* Of another lease: not suspected. */
+	assert_nobody();
+	whole = lease_new("fedcba9876543210");
+	ck_assert_int_eq(lease_add_group(whole, 10, 1), 0);
+	d = lease_add_device(whole, "0000:04:00.0");
+	d->group = 10;
+	assert_holder(pid, "qemu");
+}
+END_TEST
+
 START_TEST(test_guess_gives_way)
 {
 	pid_t pid;
@@ -222,6 +242,7 @@ int main(void)
 	tcase_add_test(tc, test_group);
 	tcase_add_test(tc, test_cdev);
 	tcase_add_test(tc, test_cdev_that_is_gone);
+	tcase_add_loop_test(tc, test_part, 0, 2);
 	tcase_add_test(tc, test_guess_gives_way);
 	tcase_add_test(tc, test_hostile_names);
 	tcase_add_test(tc, test_false_names);

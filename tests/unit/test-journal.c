@@ -65,6 +65,9 @@ static struct lease *full_lease(void)
 	l->state = LEASE_DRAINING;
 	ck_assert_int_eq(lease_add_group(l, 4294967295U, UINT64_MAX), 0);
 	ck_assert_int_eq(lease_add_group(l, 0, 1ULL << 63), 0);
+	lease_group(l, 0)->appearance = UINT64_MAX - 3;
+	set(&lease_group(l, 0)->type, "DMA-FQ");
+	lease_group(l, 4294967295U)->gone = true;
 	l->persist = l->shared = l->attach = l->device_fds = true;
 	l->park = PARK_NONE;
 	l->revoke = REVOKE_KILL;
@@ -85,6 +88,7 @@ static struct lease *full_lease(void)
 	d = lease_add_device(l, "0000:03:00.0");
 	set(&d->syspath, "/sys/devices/pci0000:00/0000:03:00.0");
 	d->identity = UINT64_MAX - 1;
+	d->appearance = UINT64_MAX - 4;
 	d->vendor = 0x8086;
 	d->product = 0x10d3;
 	d->subvendor = ID_UNKNOWN;
@@ -100,6 +104,8 @@ static struct lease *full_lease(void)
 	d->left = true;
 	d->parking = true;
 	d->came = true;
+	d->gone = true;
+	set(&d->vf_switch, "0000:03:00.0");
 	set(&d->error, "VERIFY: it is on no driver");
 	d = lease_add_device(l, "0000:00:1f.2");
 	d->group = 0;
@@ -120,6 +126,7 @@ static void assert_same_device(const struct lease_device *a, const struct lease_
 	assert_same_string(a, b, name);
 	assert_same_string(a, b, syspath);
 	assert_same_number(a, b, identity);
+	assert_same_number(a, b, appearance);
 	assert_same_number(a, b, vendor);
 	assert_same_number(a, b, product);
 	assert_same_number(a, b, subvendor);
@@ -135,6 +142,8 @@ static void assert_same_device(const struct lease_device *a, const struct lease_
 	assert_same_number(a, b, left);
 	assert_same_number(a, b, parking);
 	assert_same_number(a, b, came);
+	assert_same_number(a, b, gone);
+	assert_same_string(a, b, vf_switch);
 	assert_same_string(a, b, error);
 }
 
@@ -149,6 +158,9 @@ static void assert_same(const struct lease *a, const struct lease *b)
 	for (size_t i = 0; i < a->n_groups; i++) {
 		assert_same_number(&a->groups[i], &b->groups[i], id);
 		assert_same_number(&a->groups[i], &b->groups[i], generation);
+		assert_same_number(&a->groups[i], &b->groups[i], appearance);
+		assert_same_string(&a->groups[i], &b->groups[i], type);
+		assert_same_number(&a->groups[i], &b->groups[i], gone);
 	}
 	assert_same_number(a, b, n_devices);
 	for (size_t i = 0; i < a->n_devices; i++)
@@ -181,7 +193,8 @@ static void assert_same(const struct lease *a, const struct lease *b)
 
 #ifdef __LP64__
 /* A new field changes a size, and is noticed here: add it to the journal, and above. */
-_Static_assert(sizeof(struct lease_device) == 112, "struct lease_device has another size");
+_Static_assert(sizeof(struct lease_device) == 136, "struct lease_device has another size");
+_Static_assert(sizeof(struct lease_group) == 40, "struct lease_group has another size");
 _Static_assert(sizeof(struct lease) == 264, "struct lease has another size");
 #endif
 

@@ -46,7 +46,10 @@ static char *plan_text(const struct plan *plan)
 		const struct step *s = &plan->steps[i];
 		const char *arg = s->arg ? s->arg : "-";
 
-		if (s->device)
+		/* The switch of VFs is the function's, whosever device it is for. */
+		if (s->kind == STEP_VFS_OFF || s->kind == STEP_VFS_BACK)
+			ck_assert_str_eq(s->device, s->lease_device->vf_switch);
+		else if (s->device)
 			ck_assert_str_eq(s->device, s->lease_device->name);
 		ck_assert_int_eq(strv_extendf(&lines, "%s %s %s", step_kind_to_string(s->kind),
 					      s->device ? s->device : "-", arg),
@@ -199,6 +202,102 @@ START_TEST(test_restore)
 }
 END_TEST
 
+/* ---- of a lease that stays: what is marked, and nothing else */
+
+static void mark(struct lease *lease, const char *name)
+{
+	struct lease_device *d = lease_device(lease, name);
+
+	ck_assert_ptr_nonnull(d);
+	d->parking = true;
+}
+
+START_TEST(test_grow)
+{
+	_cleanup_(lease_freep) struct lease *lease = bridge_lease(MODE_GROUP);
+	_cleanup_(plan_done) struct plan plan = { 0 };
+	struct lease_device *d = lease_device(lease, "0000:02:02.0");
+
+	ck_assert_int_eq(free_and_strdup(&d->target_driver, "vfio-pci"), 0);
+	mark(lease, "0000:02:02.0");
+	ck_assert_int_eq(plan_grow(lease, &plan), 0);
+	/* The one that it was taken for, driverless at a moment, then bound, and its node root's.
+	 */
+	assert_plan(&plan, "IDENTITY 0000:02:02.0 -", "UNBIND_VFIO 0000:02:02.0 -",
+		    "VERIFY 0000:02:02.0 -", "OVERRIDE 0000:02:02.0 vfio-pci",
+		    "PROBE 0000:02:02.0 -", "VERIFY 0000:02:02.0 vfio-pci",
+		    "NODE_CLEAN 0000:02:02.0 -");
+	ck_assert_uint_eq(plan.steps[6].uid, (uid_t)-1);
+	/* The first failure ends it: what is left undone is put back by another plan. */
+	for (size_t i = 0; i < plan.n; i++)
+		ck_assert(!plan.steps[i].keep_going);
+}
+END_TEST
+
+START_TEST(test_grow_node_mode)
+{
+	_cleanup_(lease_freep) struct lease *lease = make_lease(MODE_NODE);
+	_cleanup_(plan_done) struct plan plan = { 0 };
+
+	put(lease, "0000:03:00.0", "/sys/devices/a/b", 7, DEVICE_GRANTED, "e1000e", "vfio-pci");
+	put(lease, "0000:03:00.1", "/sys/devices/a/c", 7, DEVICE_FENCED, NULL, "mlx5_vfio_pci")
+		->parking = true;
+	ck_assert_int_eq(plan_grow(lease, &plan), 0);
+	assert_plan(&plan, "IDENTITY 0000:03:00.1 -", "UNBIND_VFIO 0000:03:00.1 -",
+		    "VERIFY 0000:03:00.1 -", "OVERRIDE 0000:03:00.1 mlx5_vfio_pci",
+		    "PROBE 0000:03:00.1 -", "VERIFY 0000:03:00.1 mlx5_vfio_pci",
+		    "NODE_CLEAN 0000:03:00.1 -", "NODE_GRANT 0000:03:00.1 -");
+	/* The group's node has the owner's entry for the others, and keeps it. */
+	ck_assert_uint_eq(plan.steps[6].uid, 1000);
+	ck_assert_uint_eq(plan.steps[7].uid, 1000);
+}
+END_TEST
+
+START_TEST(test_park)
+{
+	static const char device[] = "0000:02:01.0";
+	_cleanup_(lease_freep) struct lease *lease = bridge_lease(MODE_CDEV);
+	_cleanup_(plan_done) struct plan none = { 0 }, vfio = { 0 }, came = { 0 };
+
+	mark(lease, device);
+	lease->park = PARK_NONE;
+	ck_assert_int_eq(plan_park(lease, &none), 0);
+	assert_plan(&none, "UNBIND_VFIO 0000:02:01.0 -", "SETTLE 0000:02:01.0 -",
+		    "VERIFY 0000:02:01.0 -", "QUIET 0000:02:01.0 -");
+	for (size_t i = 0; i < none.n; i++)
+		ck_assert(none.steps[i].keep_going);
+	/* Unbound for good once, before it is bound again where only root gets at it. */
+	lease->park = PARK_VFIO;
+	ck_assert_int_eq(plan_park(lease, &vfio), 0);
+	assert_plan(&vfio, "UNBIND_VFIO 0000:02:01.0 -", "SETTLE 0000:02:01.0 -",
+		    "VERIFY 0000:02:01.0 -", "QUIET 0000:02:01.0 -",
+		    "OVERRIDE 0000:02:01.0 vfio-pci", "PROBE 0000:02:01.0 -",
+		    "VERIFY 0000:02:01.0 vfio-pci", "NODE_CLEAN 0000:02:01.0 -");
+	ck_assert_uint_eq(vfio.steps[7].uid, (uid_t)-1);
+	/* What came later was on no driver, and is so again. */
+	lease_device(lease, device)->came = true;
+	ck_assert_int_eq(plan_park(lease, &came), 0);
+	ck_assert_uint_eq(came.n, none.n);
+}
+END_TEST
+
+START_TEST(test_park_node_mode_revokes_first)
+{
+	_cleanup_(lease_freep) struct lease *lease = make_lease(MODE_NODE);
+	_cleanup_(plan_done) struct plan plan = { 0 };
+
+	put(lease, "0000:03:00.0", "/sys/devices/a/b", 7, DEVICE_GRANTED, "e1000e", "vfio-pci");
+	put(lease, "0000:03:00.1", "/sys/devices/a/c", 7, DEVICE_GRANTED, NULL, "vfio-pci")
+		->parking = true;
+	/* No group's node can be shut for one of its devices: never on VFIO there. */
+	lease->park = PARK_VFIO;
+	ck_assert_int_eq(plan_park(lease, &plan), 0);
+	assert_plan(&plan, "NODE_REVOKE 0000:03:00.1 -", "UNBIND_VFIO 0000:03:00.1 -",
+		    "SETTLE 0000:03:00.1 -", "VERIFY 0000:03:00.1 -", "QUIET 0000:03:00.1 -");
+	ck_assert_uint_eq(plan.steps[0].uid, 1000);
+}
+END_TEST
+
 START_TEST(test_empty)
 {
 	_cleanup_(lease_freep) struct lease *lease = make_lease(MODE_GROUP);
@@ -211,6 +310,12 @@ START_TEST(test_empty)
 	ck_assert_uint_eq(plan.n, 0);
 	plan_done(&plan);
 	ck_assert_int_eq(plan_restore(lease, &plan), 0);
+	ck_assert_uint_eq(plan.n, 0);
+	plan_done(&plan);
+	ck_assert_int_eq(plan_grow(lease, &plan), 0);
+	ck_assert_uint_eq(plan.n, 0);
+	plan_done(&plan);
+	ck_assert_int_eq(plan_park(lease, &plan), 0);
 	ck_assert_uint_eq(plan.n, 0);
 	plan_done(&plan);
 }
@@ -345,6 +450,102 @@ START_TEST(test_release_rules)
 }
 END_TEST
 
+/* Whatever is marked: the rest of the lease is its owner's, and is not touched. */
+START_TEST(test_change_rules)
+{
+	srandom((unsigned int)_i);
+	for (int round = 0; round < 50; round++) {
+		_cleanup_(lease_freep) struct lease *lease = random_lease();
+		_cleanup_(plan_done) struct plan grow = { 0 }, park = { 0 };
+		size_t marked = 0, unbinds = 0;
+
+		lease->park = (enum park)(random() % PARK_MAX);
+		for (size_t i = 0; i < lease->n_devices; i++) {
+			struct lease_device *d = &lease->devices[i];
+
+			d->parking = random() % 2 && !d->left && d->target_driver;
+			d->came = random() % 3 == 0;
+			marked += d->parking;
+		}
+		ck_assert_int_eq(plan_grow(lease, &grow), 0);
+		for (size_t i = 0; i < grow.n; i++) {
+			const struct step *s = &grow.steps[i];
+
+			ck_assert(s->lease_device->parking);
+			ck_assert(s->kind != STEP_UNBIND && s->kind != STEP_CHECK);
+			/* Only what is the one that was looked at, and is unbound, is bound. */
+			if (s->kind == STEP_PROBE) {
+				ck_assert_int_eq(grow.steps[i - 1].kind, STEP_OVERRIDE);
+				ck_assert_int_eq(grow.steps[i - 2].kind, STEP_VERIFY);
+				ck_assert_ptr_null(grow.steps[i - 2].arg);
+				ck_assert_int_eq(grow.steps[i - 3].kind, STEP_UNBIND_VFIO);
+				ck_assert_int_eq(grow.steps[i - 4].kind, STEP_IDENTITY);
+			}
+			ck_assert(s->kind != STEP_NODE_GRANT ||
+				  (lease->mode == MODE_NODE && s->uid == lease->owner));
+		}
+		ck_assert_int_eq(plan_park(lease, &park), 0);
+		for (size_t i = 0; i < park.n; i++) {
+			const struct step *s = &park.steps[i];
+
+			ck_assert(s->lease_device->parking && s->keep_going);
+			unbinds += s->kind == STEP_UNBIND_VFIO;
+			/* It is bound again where the fds that open it are root's alone. */
+			if (s->kind == STEP_PROBE) {
+				ck_assert_int_eq(lease->mode, MODE_CDEV);
+				ck_assert_int_eq(lease->park, PARK_VFIO);
+				ck_assert(!s->lease_device->bridge && !s->lease_device->came);
+			}
+		}
+		ck_assert_uint_eq(unbinds, marked);
+	}
+}
+END_TEST
+
+/* Two VFs of one function, one of another whose switch was off. */
+static struct lease *vf_lease(void)
+{
+	struct lease *lease = make_lease(MODE_CDEV);
+	struct lease_device *d;
+
+	put(lease, "0000:08:10.0", NULL, 9, DEVICE_GRANTED, "igbvf", "vfio-pci");
+	put(lease, "0000:08:10.2", NULL, 10, DEVICE_GRANTED, NULL, "vfio-pci");
+	put(lease, "0000:09:10.0", NULL, 11, DEVICE_GRANTED, NULL, "vfio-pci");
+	for (size_t i = 0; i < 2; i++) {
+		d = &lease->devices[i];
+		ck_assert_int_eq(free_and_strdup(&d->vf_switch, "0000:08:00.0"), 0);
+	}
+	return lease;
+}
+
+START_TEST(test_switch_of_vfs)
+{
+	_cleanup_(lease_freep) struct lease *lease = vf_lease(), *none = bridge_lease(MODE_GROUP);
+	_cleanup_(plan_done) struct plan off = { 0 }, claim = { 0 }, shared = { 0 }, back = { 0 };
+
+	ck_assert(lease_switches_vfs(lease) && !lease_switches_vfs(none));
+	ck_assert_int_eq(plan_vfs_off(lease, &off), 0);
+	assert_plan(&off, "VFS_OFF 0000:08:00.0 0000:08:00.0");
+	/* Before anything is done to a device, once for each function. */
+	ck_assert_int_eq(plan_claim(lease, NULL, &claim), 0);
+	ck_assert_int_eq(claim.steps[0].kind, STEP_VFS_OFF);
+	ck_assert(!claim.steps[0].keep_going);
+	for (size_t i = 1; i < claim.n; i++)
+		ck_assert(claim.steps[i].kind != STEP_VFS_OFF &&
+			  claim.steps[i].kind != STEP_VFS_BACK);
+	/* Another lease needs it off: it stays. */
+	ck_assert_int_eq(plan_restore(lease, &shared), 0);
+	for (size_t i = 0; i < shared.n; i++)
+		ck_assert_int_ne(shared.steps[i].kind, STEP_VFS_BACK);
+	lease->devices[0].vf_back = lease->devices[1].vf_back = true;
+	ck_assert_int_eq(plan_restore(lease, &back), 0);
+	ck_assert_int_eq(back.steps[0].kind, STEP_VFS_BACK);
+	ck_assert_str_eq(back.steps[0].arg, "0000:08:00.0");
+	ck_assert(back.steps[0].keep_going);
+	ck_assert_uint_eq(back.n, shared.n + 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("plan");
@@ -358,10 +559,16 @@ int main(void)
 	tcase_add_test(tc, test_drain);
 	tcase_add_test(tc, test_drain_node_mode_revokes_first);
 	tcase_add_test(tc, test_restore);
+	tcase_add_test(tc, test_grow);
+	tcase_add_test(tc, test_grow_node_mode);
+	tcase_add_test(tc, test_park);
+	tcase_add_test(tc, test_park_node_mode_revokes_first);
+	tcase_add_test(tc, test_switch_of_vfs);
 	tcase_add_test(tc, test_empty);
 	tcase_add_test(tc, test_string_table);
 	tcase_add_loop_test(tc, test_claim_rules, 0, 20);
 	tcase_add_loop_test(tc, test_release_rules, 0, 20);
+	tcase_add_loop_test(tc, test_change_rules, 0, 20);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

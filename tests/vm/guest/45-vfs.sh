@@ -29,6 +29,7 @@ else
 	path=$(lease)
 	tells "takes it" alice take h
 	check "uses it" use alice group "$vf0"
+	is "the switch of the VFs is an administrator's 0, as before" "$(cat "$pci/$pf/sriov_drivers_autoprobe")" 0
 	refused "bob cannot have the PF" '(DeviceInUse|GroupBusy)' "$pf" bob acquire h "$pf"
 	if [ "$(group_of "$vf0")" != "$(group_of "$vf1")" ]; then
 		tells "he can have the other VF" bob acquire h2 "$vf1"
@@ -38,6 +39,31 @@ else
 	tells "and releases" alice release "$path"
 	within 20 no_leases || :
 	is "the VF has no driver, as before" "$(driver_of "$vf0" || :) $(override_of "$vf0")" ' (null)'
+	is "nor has the switch changed" "$(cat "$pci/$pf/sriov_drivers_autoprobe")" 0
+
+	# ---- the switch, where it was on
+	one_lease() { [ "$(bus_leases | wc -l)" = 1 ]; }
+	switch_is() { [ "$(cat "$pci/$pf/sriov_drivers_autoprobe")" = "$1" ]; }
+	echo 1 >"$pci/$pf/sriov_drivers_autoprobe"
+	tells "alice has a VF again" alice acquire h "$vf0"
+	path=$(lease)
+	check "the kernel gives no driver to other VFs meanwhile" switch_is 0
+	if [ "$(group_of "$vf0")" != "$(group_of "$vf1")" ]; then
+		tells "bob has the other" bob acquire h2 "$vf1"
+		other=$(lease)
+		tells "alice is first to go" alice release "$path"
+		within 20 one_lease || :
+		check "bob's lease keeps the switch" switch_is 0
+		kill -KILL "$(systemctl show -P MainPID vfiod)"
+		within 20 busctl --system introspect org.vfiod1 /org/vfiod1 || :
+		check "also across a crash" switch_is 0
+		tells "bob goes too" bob release "$other" || :
+	else
+		tells "alice goes" alice release "$path"
+	fi
+	within 20 no_leases || :
+	check "it is on again" within 10 switch_is 1
+	is "and the VFs have no driver, as before" "$(driver_of "$vf0" || :) $(driver_of "$vf1" || :)" ' '
 fi
 echo 0 >"$pci/$pf/sriov_numvfs"
 echo 1 >"$pci/$pf/sriov_drivers_autoprobe"

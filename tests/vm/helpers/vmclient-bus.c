@@ -176,6 +176,34 @@ static void acquire(char **w, size_t n)
 	sd_bus_message_unref(reply);
 }
 
+/* add SLOT LEASE WORD…: more devices for a lease, as acquire */
+static void add_devices(char **w, size_t n)
+{
+	sd_bus_message *m = method(w[2], LEASE, "AddDevices"), *reply;
+
+	append_request(m, w + 3, n - 3);
+	reply = call(m);
+	if (!reply)
+		return;
+	keep_handoff(w[1], reply);
+	answer_ok("handoff");
+	sd_bus_message_unref(reply);
+}
+
+/* remove LEASE DEVICE… */
+static void remove_devices(char **w)
+{
+	sd_bus_message *m = method(w[1], LEASE, "RemoveDevices"), *reply;
+
+	if (sd_bus_message_append_strv(m, w + 2) < 0)
+		abort();
+	reply = call(m);
+	if (!reply)
+		return;
+	answer_ok("removed");
+	sd_bus_message_unref(reply);
+}
+
 static void get_fds(char **w)
 {
 	sd_bus_message *reply = call(method(w[2], LEASE, "GetFds"));
@@ -422,6 +450,8 @@ int command_bus(char **w, size_t n)
 					    "take",
 					    "listen",
 					    "getfds",
+					    "add",
+					    "remove",
 					    "release",
 					    "explain",
 					    "call",
@@ -452,6 +482,10 @@ int command_bus(char **w, size_t n)
 		listen_to(w);
 	else if (!strcmp(w[0], "getfds") && n == 3)
 		get_fds(w);
+	else if (!strcmp(w[0], "add") && n > 3)
+		add_devices(w, n);
+	else if (!strcmp(w[0], "remove") && n > 2)
+		remove_devices(w);
 	else if (!strcmp(w[0], "release") && n == 2)
 		call_any((char *[]){ w[0], w[1], (char *)LEASE, (char *)"Release", NULL }, 4);
 	else if (!strcmp(w[0], "explain") && n > 1)

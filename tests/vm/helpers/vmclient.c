@@ -179,7 +179,8 @@ int main(void)
 			continue;
 		if (!strcmp(words[0], "exit"))
 			break;
-		if (!command_own(words, n) && !command_bus(words, n) && !command_vfio(words, n))
+		if (!command_own(words, n) && !command_bus(words, n) && !command_vfio(words, n) &&
+		    !command_qmp(words, n))
 			answer_error("unknown command or wrong number of words: %s", words[0]);
 		puts(".");
 		fflush(stdout);

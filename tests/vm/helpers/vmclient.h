@@ -24,5 +24,6 @@ void answer_errno(const char *what);
 /* Runs the command in words; 0 when it is none of this part's. */
 int command_bus(char **words, size_t n);
 int command_vfio(char **words, size_t n);
+int command_qmp(char **words, size_t n);
 
 #endif
