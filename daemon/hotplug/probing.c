@@ -390,10 +390,25 @@ static bool is_of_interest(const struct probing *probing)
 	return was_by_broker(probing) || (probing->broker && probing->honoured);
 }
 
+/* A virtual function that is being made: the VF fence is on, and it is to have no host driver. */
+static bool is_being_made(const struct probing *probing, const char *name)
+{
+	const struct topology *topology = probing->engine->topology;
+	const struct device *device = topology_device(topology, name), *physical;
+
+	if (!device || !device->physical_function)
+		return false;
+	physical = topology_device(topology, device->physical_function);
+	return physical && physical->sriov_busy;
+}
+
 void probing_device_came(struct probing *probing, const char *device)
 {
-	if (is_of_interest(probing))
-		arrivals_came(probing->arrivals, device);
+	if (!is_of_interest(probing))
+		return;
+	arrivals_came(probing->arrivals, device);
+	if (is_being_made(probing, device))
+		arrivals_decided(probing->arrivals, device);
 }
 
 void probing_kernel_event(struct probing *probing, const struct uevent *event)

@@ -86,8 +86,9 @@ static void on_exited(struct child *child, int status, void *userdata)
 	struct sriov_change *change = userdata;
 	struct sriov_changes *changes = change->changes;
 
-	set_busy(change, false);
+	/* What is seen now for the first time came of it: see probing_device_came(). */
 	changes->settled(change->device, changes->userdata);
+	set_busy(change, false);
 	if (change->done)
 		change->done(change, change->result, change->step, change->userdata);
 	change_free(change);

@@ -127,7 +127,7 @@ START_TEST(introspection)
 {
 	struct client *alice = client_new(ALICE);
 	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC });
-	_cleanup_free_ char *shipped = NULL, *path = NULL, *is = NULL, *should = NULL;
+	_cleanup_free_ char *shipped = NULL, *path = NULL;
 	_cleanup_strv_ char **live = NULL, **xml = NULL;
 
 	ck_claimed(claim);
@@ -141,10 +141,11 @@ START_TEST(introspection)
 	read_xml(shipped, &xml);
 	strv_sort(live);
 	strv_sort(xml);
-	is = strv_join(live, "\n");
-	should = strv_join(xml, "\n");
 	ck_assert_uint_gt(strv_length(xml), 60);
-	ck_assert_str_eq(is, should);
+	/* The first that differs: all of both is more than a message takes. */
+	for (size_t i = 0; live[i] && xml[i]; i++)
+		ck_assert_str_eq(live[i], xml[i]);
+	ck_assert_uint_eq(strv_length(live), strv_length(xml));
 	client_free(alice);
 }
 END_TEST

@@ -38,9 +38,8 @@ static void policy(const char *verbs, const char *drivers)
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", ""), "");
 }
 
-static void start(void)
+static void start_clients(void)
 {
-	bed_start();
 	alice = client_new(ALICE);
 	bob = client_new(BOB);
 	carol = client_new(CAROL);
@@ -48,6 +47,25 @@ static void start(void)
 	policy("\"acquire\", \"sriov\"", "\"e1000*\", \"igb*\"");
 	mock_pf(bed.host, NIC, 7);
 	UNTIL(property_is(root, NIC_PATH, "Device", "TotalVfs", "7"));
+}
+
+static void start(void)
+{
+	bed_start();
+	start_clients();
+}
+
+/* The daemon probes what is new, while there is a lease. */
+static void start_broker(void)
+{
+	bed_make();
+	tree_write(bed.host->fd, "7.2.0-1-amd64", "release");
+	tree_write(bed.host->fd, "1\n", "sys/bus/pci/drivers_autoprobe");
+	bed_policy("60-hotplug.json",
+		   "{ \"version\": 1, \"hotplug\": { \"probe\": \"broker\" } }\n");
+	bus_start();
+	daemon_start();
+	start_clients();
 }
 
 static void stop(void)
@@ -260,6 +278,43 @@ START_TEST(test_what_the_kernel_refuses)
 }
 END_TEST
 
+static bool probing_is(const char *value)
+{
+	_cleanup_free_ char *now = tree_read(bed.host->fd, "sys/bus/pci/drivers_autoprobe");
+
+	return streq0(now, value);
+}
+
+/* The daemon, which probes what is new then, is no host driver's friend either. */
+START_TEST(test_while_the_daemon_probes)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+
+	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
+	claim = acquire(bob, .devices = { "0000:02:01.0" }, .withhold = { "0000:02:02.0" });
+	ck_claimed(claim);
+	ck_assert(probing_is("0"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	ck_assert(fence_is(NIC, "1"));
+	/* What came by itself after them has had its probe: theirs would have been before. */
+	mock_pci_add(bed.host, "0000:20:00.0", .vendor = 0x8086, .device = 0x10d4,
+		     .class_code = 0x020000, .group = 20, .iommu = "dmar0", .numa_node = -1);
+	mk_first_probe(bed.host->fd, "pci", "0000:20:00.0");
+	UNTIL(host_did("PROBE 0000:20:00.0"));
+	ck_driver("0000:20:00.0", "eager");
+	ck_driver(NEW_0, "");
+	ck_driver(NEW_1, "");
+	/* Nor does anything that puts the switch back. */
+	ck_assert_str_eq(release(bob, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	UNTIL(probing_is("1"));
+	ck_driver(NEW_0, "");
+	ck_driver(NEW_1, "");
+	ck_assert(!host_did("PROBE " NEW_0));
+	ck_assert(!host_did("PROBE " NEW_1));
+}
+END_TEST
+
 START_TEST(test_a_failed_one)
 {
 	mk_error_event(bed.host->fd, NIC, "FAILED_RECOVERY", false);
@@ -281,5 +336,6 @@ int main(void)
 	bed_test(suite, start, stop, test_meanwhile, 1);
 	bed_test(suite, start, stop, test_what_the_kernel_refuses, 1);
 	bed_test(suite, start, stop, test_a_failed_one, 1);
+	bed_test(suite, start_broker, stop, test_while_the_daemon_probes, 1);
 	return bed_main(suite, true);
 }

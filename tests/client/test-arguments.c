@@ -120,9 +120,10 @@ START_TEST(test_qemu_multifunction)
 	ck_assert_int_eq(qemu_arguments("node", devices, places, lookup, NULL, &command, &wrong),
 			 0);
 	joined = strv_join(command, " ");
-	ck_assert_str_eq(joined, "-device vfio-pci,host=0000:03:00.0,addr=1e.0,multifunction=on"
-				 " -device vfio-pci,host=0000:03:00.1,addr=1e.1,multifunction=on"
-				 " -device vfio-pci,host=0000:04:00.0,addr=1d.0");
+	ck_assert_str_eq(joined,
+			 "-device vfio-pci,host=0000:03:00.0,id=vfiod0,addr=1e.0,multifunction=on"
+			 " -device vfio-pci,host=0000:03:00.1,id=vfiod1,addr=1e.1,multifunction=on"
+			 " -device vfio-pci,host=0000:04:00.0,id=vfiod2,addr=1d.0");
 }
 END_TEST
 

@@ -368,15 +368,13 @@ static void add_function(struct mock_host *mock, const char *pf, const char *pat
 	_cleanup_free_ char *name = mock_asprintf("%.8s10.%u", pf, i);
 	_cleanup_free_ char *group = tree_link_name(mock->fd, "%s/iommu_group", path);
 	_cleanup_free_ char *iommu = tree_link_name(mock->fd, "%s/iommu", path);
-	_cleanup_free_ char *autoprobe = tree_read(mock->fd, "%s/sriov_drivers_autoprobe", path);
 
 	mock_pci_add(mock, name, .vendor = read_id(mock, path, "vendor"),
 		     .device = read_id(mock, path, "device") + 1,
 		     .class_code = read_id(mock, path, "class"),
 		     .group = (group ? atoi(group) : 0) + 100 + (int)i, .iommu = iommu,
 		     .physfn = pf, .numa_node = -1);
-	if (autoprobe && streq(autoprobe, "1"))
-		mk_probe(mock->fd, "pci", name);
+	mk_first_probe(mock->fd, "pci", name);
 }
 
 static void remove_functions(struct mock_host *mock, const char *path)

@@ -50,9 +50,9 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 	path = mk_device_path(root, subsystem, device);
 	if (!path || !tree_exists(root, "%s/%s", path, attr))
 		return -ENOENT;
-	r = streq(attr, "reset") || streq(attr, "reset_subordinate") ?
-		    mk_fault(root, "RESET", device) :
-		    0;
+	r = streq(attr, "reset") || streq(attr, "reset_subordinate")
+		    ? mk_fault(root, "RESET", device)
+		    : 0;
 	if (r == 0)
 		r = mk_fault(root, "STORE", attr);
 	mk_log(root, "STORE %s/%s %s %d\n", device, attr, text, r);
