@@ -52,7 +52,7 @@ int plan_reset(const struct lease *lease, const struct reset_step *steps, size_t
 {
 	int r = 0;
 
-	*plan = (struct plan){ 0 };
+	*plan = (struct plan){ .name = "reset" };
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		if (is_repeated(steps, i))
 			continue;

@@ -42,7 +42,7 @@ static int check_member(const struct host *host, const struct lease *lease, cons
 	_cleanup_free_ char *driver = NULL;
 	int r;
 
-	r = sysfs_get_driver(host, device_bus_of_name(name), name, &driver);
+	r = sysfs_get_driver(host, sysfs_bus_of(host, name), name, &driver);
 	if (r == -ENOENT)
 		return 0; /* it goes this very moment */
 	if (r < 0)

@@ -147,7 +147,7 @@ static int run_one(struct step_run *run, size_t index)
 
 	begin_report(run, index);
 	if (run->plan->steps[index].device)
-		run->subsystem = device_bus_of_name(run->plan->steps[index].device);
+		run->subsystem = sysfs_bus_of(run->host, run->plan->steps[index].device);
 	if (run->skip[index]) {
 		r = report(run, STEP_SKIPPED);
 		return r < 0 ? r : 0;

@@ -186,6 +186,15 @@ uint64_t sysfs_get_appearance(const struct host *host, const char *subsystem, co
 	return get_inode(dir);
 }
 
+const char *sysfs_bus_of(const struct host *host, const char *device)
+{
+	const char *bus = device_bus_of_name(device);
+
+	if (streq(bus, "platform") && sysfs_get_appearance(host, "pci", device))
+		return "pci";
+	return bus;
+}
+
 uint64_t sysfs_get_group_appearance(const struct host *host, uint32_t group)
 {
 	_cleanup_close_ int dir = -EBADF;

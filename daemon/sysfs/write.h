@@ -46,6 +46,8 @@ int sysfs_get_driver(const struct host *host, const char *subsystem, const char 
  */
 uint64_t sysfs_get_appearance(const struct host *host, const char *subsystem, const char *device);
 uint64_t sysfs_get_group_appearance(const struct host *host, uint32_t group);
+/* device_bus_of_name(), but what is on the PCI bus under a name of another form is there. */
+const char *sysfs_bus_of(const struct host *host, const char *device);
 /* vendor, device, subsystem_vendor, subsystem_device: ID_UNKNOWN for what cannot be read. */
 int sysfs_get_identity(const struct host *host, const char *subsystem, const char *device,
 		       uint32_t ids[4]);

@@ -291,7 +291,8 @@ START_TEST(test_while_the_daemon_probes)
 	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
 
 	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
-	claim = acquire(bob, .devices = { "0000:02:01.0" }, .withhold = { "0000:02:02.0" });
+	policy("\"acquire\", \"withhold\", \"sriov\"", "\"e1000*\"");
+	claim = acquire(alice, .devices = { "0000:02:01.0" }, .withhold = { "0000:02:02.0" });
 	ck_claimed(claim);
 	ck_assert(probing_is("0"));
 	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
@@ -305,7 +306,7 @@ START_TEST(test_while_the_daemon_probes)
 	ck_driver(NEW_0, "");
 	ck_driver(NEW_1, "");
 	/* Nor does anything that puts the switch back. */
-	ck_assert_str_eq(release(bob, claim.lease), "");
+	ck_assert_str_eq(release(alice, claim.lease), "");
 	UNTIL(lease_gone(root, claim.lease));
 	UNTIL(probing_is("1"));
 	ck_driver(NEW_0, "");

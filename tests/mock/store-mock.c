@@ -28,6 +28,18 @@ static char *strip(const char *value)
 	return mock_asprintf("%.*s", (int)strcspn(value, "\n"), value);
 }
 
+static bool is_reset(const char *attr)
+{
+	return streq(attr, "reset") || streq(attr, "reset_subordinate");
+}
+
+/* In the log when it begins: a test of what comes meanwhile waits for that. */
+static int reset(int root, const char *device, const char *attr, const char *text)
+{
+	mk_log(root, "STORE %s/%s %s\n", device, attr, text);
+	return mk_fault(root, "RESET", device);
+}
+
 int store_device(const struct host *host, const char *subsystem, const char *device,
 		 const char *attr, const char *value)
 {
@@ -50,12 +62,9 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 	path = mk_device_path(root, subsystem, device);
 	if (!path || !tree_exists(root, "%s/%s", path, attr))
 		return -ENOENT;
-	r = streq(attr, "reset") || streq(attr, "reset_subordinate")
-		    ? mk_fault(root, "RESET", device)
-		    : 0;
-	if (r == 0)
-		r = mk_fault(root, "STORE", attr);
-	mk_log(root, "STORE %s/%s %s %d\n", device, attr, text, r);
+	r = is_reset(attr) ? reset(root, device, attr, text) : mk_fault(root, "STORE", attr);
+	if (!is_reset(attr))
+		mk_log(root, "STORE %s/%s %s %d\n", device, attr, text, r);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	tree_write(root, value, "%s/%s", path, attr);
