@@ -41,7 +41,8 @@ void crash_start(void)
 		"\"subjects\": [ { \"users\": [%u] } ], \"devices\": [ { \"address\": \"*\" } ],\n"
 		"\"modes\": [\"cdev\", \"group\", \"node\"], \"consent\": { \"drivers\": [\"*\"] "
 		"},\n"
-		"\"allow\": [\"acquire\", \"withhold\", \"persist\"], \"revoke\": \"kill\" } ] }\n",
+		"\"allow\": [\"acquire\", \"withhold\", \"persist\", \"reset\"], \"revoke\": "
+		"\"kill\" } ] }\n",
 		ALICE);
 	bed_policy("10-first.json", policy);
 	bus_start();

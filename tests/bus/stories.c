@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define NEWCOMER "0000:02:03.0"
+#define PORT	 "0000:00:1c.0"
+#define BELOW	 "0000:1c:00.0"
 
 /* ---- what a story waits for */
 
@@ -182,6 +184,38 @@ static void interfered(void)
 	EVENTUALLY((is_on(NIC, "vfio-pci", "vfio-pci") && is_leased(lease)) ||
 		   (tree_exists(bed.host->fd, "failed") && !is_leased(lease)));
 	ensure_home(alice, lease);
+	free(lease);
+}
+
+static bool try_to_reset(const char *lease, const char *kind)
+{
+	return streq(call_error(alice, lease, "Lease", "Reset", "ass", 1, BELOW, kind), "");
+}
+
+/* The owner has the function reset, and then all that is below its port. */
+static void reset(void)
+{
+	_cleanup_free_ char *path = NULL, *above = NULL;
+	char *lease;
+
+	mock_pci_add(bed.host, PORT, .vendor = 0x8086, .device = 0x1234, .class_code = 0x060400,
+		     .group = 60, .iommu = "dmar0", .driver = "pcieport", .numa_node = -1);
+	mock_pci_add(bed.host, BELOW, .vendor = 0x8086, .device = 0x10d3, .class_code = 0x120000,
+		     .group = 61, .iommu = "dmar0", .driver = "e1000e", .numa_node = -1,
+		     .parent = "pci0000:00/" PORT, .reset = "flr");
+	above = mk_device_path(bed.host->fd, "pci", PORT);
+	path = mk_device_path(bed.host->fd, "pci", BELOW);
+	tree_write(bed.host->fd, "", "%s/reset_subordinate", above);
+	tree_write(bed.host->fd, "", "%s/reset", path);
+	lease = ensure_leased(
+		alice, &(struct ask){ .devices = { BELOW }, .mode = "cdev", .name = "reset" });
+	EVENTUALLY(try_to_reset(lease, "function"));
+	EVENTUALLY(try_to_reset(lease, "bus"));
+	ck_assert(is_leased(lease));
+	ensure_home(alice, lease);
+	ck_driver(BELOW, "e1000e");
+	mock_device_remove(bed.host, "pci", BELOW);
+	mock_device_remove(bed.host, "pci", PORT);
 	free(lease);
 }
 

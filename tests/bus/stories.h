@@ -17,6 +17,7 @@
 	X(lifeline)     \
 	X(changed)      \
 	X(changed_node) \
+	X(reset)        \
 	X(interfered)   \
 	X(newcomer)     \
 	X(revoked)
