@@ -303,9 +303,9 @@ int vfiod_decision_passed(const struct vfiod_decision *decision, size_t i, const
 int vfiod_decision_drawn(const struct vfiod_decision *decision, size_t i, const char **pool,
 			 const char **device, const char **why);
 /*
- * What could be reset of the devices that would be granted: the device, the kind ("function", "slot",
- * "bus"), by whom ("vmm": with its descriptors, "vfiod": by vfiod_lease_reset(), "both", "nobody"), and
- * what stands against the others, "" for nothing.
+ * What could be reset of the devices that would be granted: the device, the kind ("function",
+ * "slot", "bus"), by whom ("vmm": with its descriptors, "vfiod": by vfiod_lease_reset(), "both",
+ * "nobody"), and what stands against the others, "" for nothing.
  */
 int vfiod_decision_reset(const struct vfiod_decision *decision, size_t i, const char **device,
 			 const char **kind, const char **by, const char **why);

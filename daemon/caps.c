@@ -22,7 +22,8 @@ const struct cap_use caps_table[] = {
 	{ CAP_KILL, "CAP_KILL",
 	  "ends the process that holds a revoked lease, where the policy says so" },
 	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
-	  "resets a bus (reset_subordinate); it takes effect in the worker that does, for that write",
+	  "resets a bus (reset_subordinate), and opens config space for a serial number; it takes "
+	  "effect in the child that does, for that alone",
 	  .latent = true },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE",
 	  "reads the links in /proc/PID/fd of other users, for the same two questions" },
@@ -91,9 +92,9 @@ static bool is_latent(unsigned int cap)
 /* Whether a capability is in exactly the sets that it should be in. */
 static bool is_right(unsigned int cap, bool want)
 {
-	return has(CAPNG_EFFECTIVE, cap) == (want && !is_latent(cap)) && has(CAPNG_PERMITTED, cap) == want &&
-	       !has(CAPNG_INHERITABLE, cap) && !has(CAPNG_AMBIENT, cap) &&
-	       (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
+	return has(CAPNG_EFFECTIVE, cap) == (want && !is_latent(cap)) &&
+	       has(CAPNG_PERMITTED, cap) == want && !has(CAPNG_INHERITABLE, cap) &&
+	       !has(CAPNG_AMBIENT, cap) && (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
 }
 
 /* The unit has left nothing to be dropped, nor the system call to do it. */

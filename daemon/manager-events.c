@@ -58,10 +58,21 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 static void on_sriov_settled(const char *device, void *userdata)
 {
 	struct manager *manager = userdata;
+	const struct device *physical;
 	int r = scan_one(&manager->scanner, "pci", device);
 
 	if (r < 0)
 		log_warning("reading %s: %s", device, strerror(-r));
+	physical = topology_device(&manager->topology, device);
+	/* Also those whose events were lost, or were before their links. */
+	STRV_FOREACH (name, physical ? physical->virtual_functions : NULL) {
+		struct device *function = topology_device(&manager->topology, *name);
+
+		if (!function || !manager->probing)
+			continue;
+		function->unprobed = true;
+		probing_function_made(manager->probing, *name);
+	}
 	survey_poke(manager->survey);
 }
 
@@ -271,6 +282,8 @@ static void on_lost(bool udev, void *userdata)
 	log_record(MESSAGE_EVENTS_LOST, LOG_WARNING, LOG_FIELDS({ NULL, NULL }),
 		   "Device events of %s were lost; reading everything again",
 		   udev ? "udev" : "the kernel");
+	if (!udev)
+		manager_health_lost(manager);
 	r = manager_rescan(manager);
 	if (r < 0)
 		log_error("reading sysfs: %s", strerror(-r));

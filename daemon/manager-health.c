@@ -18,7 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Beside the journals of the leases. A line for each: NAME VENDOR PRODUCT SUBVENDOR SUBPRODUCT. */
+/*
+ * Beside the journals of the leases. A line for each: NAME VENDOR PRODUCT SUBVENDOR SUBPRODUCT, and
+ * "recovering" while the end of its recovery has not been heard.
+ */
 #define FILE_NAME "../failed-devices"
 #define FILE_NEW  "../failed-devices.new"
 #define FILE_MAX  (1024 * 1024)
@@ -26,6 +29,7 @@
 struct failed_device {
 	char *name;
 	uint32_t ids[4];
+	bool recovering; /* it has failed only if we were not there to hear the end of that */
 	UT_hash_handle hh;
 };
 
@@ -87,8 +91,9 @@ static int write_lines(const struct manager *manager, const char *but, int fd)
 	}
 	HASH_FOREACH (failed, manager->failed)
 		if (!streq0(failed->name, but) &&
-		    fprintf(f, "%s %" PRIx32 " %" PRIx32 " %" PRIx32 " %" PRIx32 "\n", failed->name,
-			    failed->ids[0], failed->ids[1], failed->ids[2], failed->ids[3]) < 0)
+		    fprintf(f, "%s %" PRIx32 " %" PRIx32 " %" PRIx32 " %" PRIx32 "%s\n",
+			    failed->name, failed->ids[0], failed->ids[1], failed->ids[2],
+			    failed->ids[3], failed->recovering ? " recovering" : "") < 0)
 			r = -EIO;
 	if (fflush(f) != 0 || fsync(fileno(f)) < 0)
 		r = -errno;
@@ -115,15 +120,132 @@ static int write_file(const struct manager *manager, const char *but)
 
 static int read_line(struct manager *manager, const char *line)
 {
+	struct failed_device *failed;
 	char name[256];
 	uint32_t ids[4];
+	bool recovering;
 	int end = 0;
 
 	if (sscanf(line, "%255s %8x %8x %8x %8x%n", name, &ids[0], &ids[1], &ids[2], &ids[3],
-		   &end) != 5 ||
-	    line[end] || !attr_name_valid(name))
+		   &end) != 5)
 		return -EBADMSG;
-	return remember(manager, name, ids) ? 0 : -ENOMEM;
+	recovering = streq(line + end, " recovering");
+	if ((line[end] && !recovering) || !attr_name_valid(name))
+		return -EBADMSG;
+	failed = remember(manager, name, ids);
+	if (!failed)
+		return -ENOMEM;
+	failed->recovering = recovering;
+	return 0;
+}
+
+/* ---- what becomes of a device */
+
+static bool is_same(const struct failed_device *failed, const struct device *device)
+{
+	uint32_t ids[4];
+
+	read_ids(device, ids);
+	return memcmp(ids, failed->ids, sizeof(ids)) == 0;
+}
+
+static void drop(struct manager *manager, struct failed_device *failed)
+{
+	int r = write_file(manager, failed->name);
+
+	if (r < 0)
+		log_warning("the list of failed devices: %s", strerror(-r));
+	forget(manager, failed);
+}
+
+void manager_health_appeared(struct manager *manager, const char *name)
+{
+	struct failed_device *failed = find(manager, name);
+	struct device *device = topology_device(&manager->topology, name);
+
+	if (!failed || !device)
+		return;
+	/* It went in the middle of its recovery, and the kernel has set it up from the beginning.
+	 */
+	if (failed->recovering) {
+		drop(manager, failed);
+		return;
+	}
+	if (is_same(failed, device)) {
+		device->health = HEALTH_FAILED;
+		device->last_recovery = RECOVERY_FAILED;
+		return;
+	}
+	log_record(MESSAGE_DEVICE_CLEARED, LOG_NOTICE,
+		   LOG_FIELDS({ FIELD_DEVICE, name }, { FIELD_REASON, "replaced" }),
+		   "%s, which had failed, is other hardware now", name);
+	drop(manager, failed);
+}
+
+/* What may have failed has, until the kernel says otherwise. */
+static void not_heard(struct manager *manager, struct failed_device *failed)
+{
+	struct device *device = topology_device(&manager->topology, failed->name);
+
+	if (!device || device->health == HEALTH_FAILED)
+		return;
+	if (!is_same(failed, device)) {
+		drop(manager, failed);
+		return;
+	}
+	device->health = HEALTH_FAILED;
+	log_record(MESSAGE_DEVICE_ERROR, LOG_ERR,
+		   LOG_FIELDS({ FIELD_DEVICE, device->name }, { FIELD_EVENT, "not-heard" }),
+		   "%s: its recovery from an error has begun, and how that ended was not heard: it "
+		   "counts as failed",
+		   device->name);
+	bus_announce_device(manager->bus, device->name, false);
+}
+
+static void keep(struct manager *manager, const struct device *device, bool recovering)
+{
+	struct failed_device *failed;
+	uint32_t ids[4];
+	int r = -ENOMEM;
+
+	read_ids(device, ids);
+	failed = remember(manager, device->name, ids);
+	if (failed) {
+		failed->recovering = recovering;
+		r = write_file(manager, NULL);
+	}
+	if (r < 0)
+		log_error("%s has an error, and a restart of vfiod will not know of it: %s",
+			  device->name, strerror(-r));
+}
+
+/* What is on disk, and from what it is known that it did not fail after all. */
+static enum health note(struct manager *manager, const struct device *device,
+			enum recovery recovery)
+{
+	struct failed_device *failed = find(manager, device->name);
+	enum health health = health_after(device->health, recovery);
+
+	switch (recovery) {
+	case RECOVERY_BEGIN:
+		if (!failed)
+			keep(manager, device, true);
+		break;
+	case RECOVERY_SUCCESS:
+		if (failed && failed->recovering) {
+			drop(manager, failed);
+			health = HEALTH_OK;
+		}
+		break;
+	case RECOVERY_FAILED:
+		if (!failed || failed->recovering)
+			keep(manager, device, false);
+		break;
+	case RECOVERY_MAX:
+	case RECOVERY_INVALID:
+		break;
+	}
+	return health;
 }
 
 void manager_health_recover(struct manager *manager)
@@ -146,52 +268,25 @@ void manager_health_recover(struct manager *manager)
 		log_error("the list of failed devices of an earlier run: %s; look at each before "
 			  "it is given away",
 			  strerror(-r));
+	HASH_FOREACH (failed, manager->failed) {
+		if (failed->recovering)
+			not_heard(manager, failed);
+		else
+			manager_health_appeared(manager, failed->name);
+	}
+}
+
+void manager_health_lost(struct manager *manager)
+{
 	HASH_FOREACH (failed, manager->failed)
-		manager_health_appeared(manager, failed->name);
+		if (failed->recovering)
+			not_heard(manager, failed);
 }
 
 void manager_health_done(struct manager *manager)
 {
 	HASH_FOREACH (failed, manager->failed)
 		forget(manager, failed);
-}
-
-/* ---- what becomes of a device */
-
-void manager_health_appeared(struct manager *manager, const char *name)
-{
-	struct failed_device *failed = find(manager, name);
-	struct device *device = topology_device(&manager->topology, name);
-	uint32_t ids[4];
-	int r;
-
-	if (!failed || !device)
-		return;
-	read_ids(device, ids);
-	if (memcmp(ids, failed->ids, sizeof(ids)) == 0) {
-		device->health = HEALTH_FAILED;
-		device->last_recovery = RECOVERY_FAILED;
-		return;
-	}
-	r = write_file(manager, name);
-	if (r < 0)
-		log_warning("the list of failed devices: %s", strerror(-r));
-	log_record(MESSAGE_DEVICE_CLEARED, LOG_NOTICE,
-		   LOG_FIELDS({ FIELD_DEVICE, name }, { FIELD_REASON, "replaced" }),
-		   "%s, which had failed, is other hardware now", name);
-	forget(manager, failed);
-}
-
-static void keep_failed(struct manager *manager, struct device *device)
-{
-	uint32_t ids[4];
-	int r;
-
-	read_ids(device, ids);
-	r = remember(manager, device->name, ids) ? write_file(manager, NULL) : -ENOMEM;
-	if (r < 0)
-		log_error("%s has failed, and a restart of vfiod will not know of it: %s",
-			  device->name, strerror(-r));
 }
 
 static void record(const struct device *device, const char *event, const struct lease *lease,
@@ -213,15 +308,12 @@ static void take(struct manager *manager, struct device *device, enum recovery r
 		 bool online, const char *source)
 {
 	const struct lease *lease = ledger_device(&manager->ledger, device->name);
-	enum health before = device->health;
 
 	/* The bridge's failure and its own are one: newer kernels say both. */
 	if (recovery == RECOVERY_FAILED && device->last_recovery == RECOVERY_FAILED)
 		return;
 	device->last_recovery = recovery;
-	device->health = health_after(before, recovery);
-	if (device->health == HEALTH_FAILED && before != HEALTH_FAILED)
-		keep_failed(manager, device);
+	device->health = note(manager, device, recovery);
 	record(device, recovery_to_string(recovery), lease, source, recovery);
 	bus_announce_device(manager->bus, device->name, false);
 	if (lease)

@@ -22,6 +22,9 @@ void manager_health_done(struct manager *manager);
  */
 void manager_health_appeared(struct manager *manager, const char *name);
 
+/* Events were lost, the ends of recoveries maybe among them. */
+void manager_health_lost(struct manager *manager);
+
 /* A uevent with an ERROR_EVENT, after the device was read anew. */
 void manager_device_error(struct manager *manager, const struct uevent *event);
 

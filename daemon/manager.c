@@ -201,6 +201,8 @@ static int recover(struct manager *manager)
 
 	manager_drain_recover(manager);
 	manager_health_recover(manager);
+	manager->sriov.dir = manager->engine.journal.dir;
+	sriov_recover(&manager->sriov);
 	r = engine_recover(&manager->engine);
 	if (r < 0)
 		return r;

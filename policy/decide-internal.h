@@ -32,7 +32,7 @@ struct target {
 	enum reason reason; /* why there is no device; REASON_ALLOWED: a pool not drawn from yet */
 	/* Of a device that was drawn from a pool: why this one. */
 	struct {
-		unsigned int far;    /* from the NUMA node that was asked for, as the firmware says */
+		unsigned int far; /* from the NUMA node that was asked for, as the firmware says */
 		unsigned int others; /* of its group that have to be shut off, or were named */
 		size_t size;	     /* of the pool */
 		size_t refused[REASON_MAX]; /* that come before it */

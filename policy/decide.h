@@ -174,11 +174,11 @@ DEFINE_CLEANUP(struct decision *, decision_free)
  * leases. policy may be NULL: nobody may have anything (I9).
  *
  * "pool:NAME" becomes the first device of the pool with which the request would be allowed, in this
- * order: near the NUMA node that was asked for; with the fewest other devices of its group that have
- * to be shut off or were named for it; by name. Pools are drawn from in the order of the request.
- * Where that leaves nothing for a later one, earlier draws are given up, so often as is bounded in
- * decide-pool.c. Where the rest of a group is not named, it counts as named if pools that are still
- * to be drawn from can give it.
+ * order: near the NUMA node that was asked for; with the fewest other devices of its group that
+ * have to be shut off or were named for it; by name. Pools are drawn from in the order of the
+ * request. Where that leaves nothing for a later one, earlier draws are given up, so often as is
+ * bounded in decide-pool.c. Where the rest of a group is not named, it counts as named if pools
+ * that are still to be drawn from can give it.
  *
  * The time that it takes grows with the members of the groups that are touched times the leases,
  * and for each pool with the devices of the host; a request has at most REQUEST_DEVICES_MAX.

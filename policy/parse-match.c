@@ -416,7 +416,8 @@ static int parse_device_match(struct parser *p, struct json_object *object, bool
 	if (json_object_object_length(object) == 0)
 		return parse_fail(p, object,
 				  "an empty object; every device is { \"address\": \"*\" }");
-	if (json_object_object_length(object) == 1 && json_object_object_get_ex(object, "pin", NULL))
+	if (json_object_object_length(object) == 1 &&
+	    json_object_object_get_ex(object, "pin", NULL))
 		return parse_fail(p, object,
 				  "a \"pin\" chooses no device; every device is { \"address\": "
 				  "\"*\" }");

@@ -48,7 +48,9 @@ static int look(struct reset_prospect *p, const struct ledger *ledger,
 	const struct verdict *v = verdict_of(decision, device->name);
 
 	if (!v && !is_nobodys(ledger, device)) {
-		p->vmm = p->broker = false;
+		/* The kernel lets whoever has a function open reset it, with its VFs. */
+		p->broker = false;
+		p->vmm = p->vmm && p->kind == RESET_FUNCTION;
 		return strv_extendf(why, "%s is not in the claim", device->name);
 	}
 	if (p->kind == RESET_FUNCTION ||

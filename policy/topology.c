@@ -292,6 +292,7 @@ int topology_put_device(struct topology *t, struct device *fresh)
 	there->health = device->health;
 	there->last_recovery = device->last_recovery;
 	there->sriov_busy = device->sriov_busy;
+	there->unprobed = device->unprobed;
 	there->eeh = device->eeh;
 	use_list_done(&there->uses);
 	there->uses = device->uses;

@@ -124,6 +124,7 @@ struct device {
 	char **virtual_functions; /* of a PF: names of the enabled VFs */
 	unsigned int total_vfs;	  /* of a PF: how many VFs it can have; 0: it is none */
 	bool sriov_busy;	  /* its virtual functions are being changed; kept over changes */
+	bool unprobed;		  /* a VF made with the VF fence on: is to stay so; kept as well */
 	struct error_counters errors;
 	enum health health;	     /* kept over changes, as uses are */
 	enum recovery last_recovery; /* the event before, if it is recovering or failed */

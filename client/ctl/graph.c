@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * vfiodctl graph: the host as a picture for Graphviz. IOMMUs are boxes around their groups, groups
- * boxes around their devices; lines lead from a bridge to what is below it, from a lease to what
- * its owner has, and from a reset to what it reaches.
+ * boxes around their devices. From left to right lines lead from a bridge to what is below it, and
+ * from a device to the lease that has it and to the reset that reaches it and others.
  */
 
-#include "client/ctl/bus-json.h"
 #include "client/ctl/graph.h"
 #include "client/ctl/names.h"
 #include "client/ctl/picture.h"
@@ -64,9 +63,8 @@ static const char *colour_of(const char *state)
 	return "#ffffff";
 }
 
-static bool is_bridge(const struct picture *picture, json_object *devices, const char *path)
+static bool is_bridge(json_object *devices, const char *path)
 {
-	(void)picture;
 	for (size_t i = 0; i < json_object_array_length(devices); i++)
 		if (streq(prop_string(json_object_array_get_idx(devices, i), "Parent"), path))
 			return true;
@@ -97,15 +95,16 @@ static void put_device(FILE *out, const struct ctl *ctl, const struct picture *p
 	fputs(" [label=", out);
 	put_label(out, ctl, lines, ARRAY_SIZE(lines));
 	fprintf(out, ", fillcolor=\"%s\"%s];\n", broken ? "#f5b5b5" : colour_of(state),
-		is_bridge(picture, devices, path) ? ", shape=cds" : "");
+		is_bridge(devices, path) ? ", style=\"filled,rounded\"" : "");
 }
 
 static void put_group(FILE *out, const struct ctl *ctl, const struct picture *picture,
 		      json_object *devices, json_object *group)
 {
-	_cleanup_free_ char *title = NULL;
+	json_object *lease = picture_get(picture, prop_string(group, "Lease"), IFACE_LEASE);
+	_cleanup_free_ char *title = NULL, *owner = lease ? owner_text(lease) : NULL;
 	const char *state = prop_string(group, "State");
-	const char *lines[] = { NULL, streq(state, "host") ? "" : state };
+	const char *lines[] = { NULL, streq(state, "host") ? "" : state, owner };
 
 	if (asprintf(&title, "group %" PRId64, prop_int(group, "Id")) < 0)
 		title = NULL;
@@ -207,11 +206,11 @@ static void put_leases(FILE *out, const struct ctl *ctl, const struct picture *p
 			_cleanup_free_ char *attributes = NULL;
 
 			if (asprintf(&attributes,
-				     "color=\"#228822\", penwidth=2, dir=none, constraint=false, "
-				     "fontsize=10, label=\"%s\"",
+				     "color=\"#228822\", penwidth=2, dir=none, fontsize=10, "
+				     "label=\"%s\"",
 				     picture_guest_address(lease,
 							   picture_label(picture, device))) >= 0)
-				put_edge(out, path, device, attributes);
+				put_edge(out, device, path, attributes);
 		}
 	}
 }
@@ -249,26 +248,6 @@ static int add_domain(json_object *domains, json_object *domain)
 	return 0;
 }
 
-/* 0; 1: the daemon tells none of this one (it has gone, or is no PCI device); -ENOMEM. */
-static int read_domain(struct ctl *ctl, const char *path, json_object *domains)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-	_cleanup_json_ json_object *domain = NULL;
-	int r;
-
-	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1", path,
-					   IFACE_DEVICE, "GetResetDomain");
-	if (r >= 0)
-		r = vfiod_client_call(ctl->client, call, &reply, NULL);
-	if (r >= 0)
-		r = bus_json_read(reply, &domain);
-	if (r == -ENOMEM)
-		return r;
-	if (r <= 0 || !json_object_is_type(domain, json_type_array))
-		return 1;
-	return add_domain(domains, domain);
-}
-
 static void put_resets(FILE *out, json_object *domains)
 {
 	unsigned int n = 0;
@@ -284,10 +263,8 @@ static void put_resets(FILE *out, json_object *domains)
 		      "fillcolor=\"#fbeaea\"];\n",
 		      out);
 		for (size_t i = 0; i < json_object_array_length(domain); i++)
-			put_edge(out, name,
-				 json_object_get_string(json_object_array_get_idx(domain, i)),
-				 "style=dashed, color=\"#aa4444\", arrowhead=none, "
-				 "constraint=false");
+			put_edge(out, json_object_get_string(json_object_array_get_idx(domain, i)),
+				 name, "style=dashed, color=\"#aa4444\", dir=none");
 	}
 }
 
@@ -333,6 +310,9 @@ int verb_graph(struct ctl *ctl, int argc, char *argv[])
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;
 	}
+	if (ctl->json != JSON_OFF)
+		return ctl_say(EXIT_USAGE,
+			       "A graph is no JSON; vfiodctl tree --json has the same.");
 	r = picture_read(ctl, &picture);
 	if (r != EXIT_OK)
 		return r;
@@ -340,13 +320,16 @@ int verb_graph(struct ctl *ctl, int argc, char *argv[])
 	domains = json_object_new_object();
 	if (!devices || !domains)
 		return ctl_fail(NULL, -ENOMEM);
-	for (size_t i = 0; i < json_object_array_length(devices); i++) {
-		json_object *device = json_object_array_get_idx(devices, i);
+	r = picture_read_domains(ctl, devices);
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(devices); i++) {
+		json_object *domain;
 
-		r = read_domain(ctl, prop_string(device, "Path"), domains);
-		if (r < 0)
-			return ctl_fail(NULL, r);
+		if (json_object_object_get_ex(json_object_array_get_idx(devices, i), "ResetDomain",
+					      &domain))
+			r = add_domain(domains, domain);
 	}
+	if (r < 0)
+		return ctl_fail(NULL, r);
 	graph_write(stdout, ctl, &picture, domains);
 	return ferror(stdout) ? EXIT_FAILED : EXIT_OK;
 }

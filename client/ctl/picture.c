@@ -50,6 +50,40 @@ int picture_read(struct ctl *ctl, struct picture *picture)
 	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
 }
 
+static int read_domain(struct ctl *ctl, json_object *device)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+	_cleanup_json_ json_object *domain = NULL;
+	int r;
+
+	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1",
+					   prop_string(device, "Path"), IFACE_DEVICE,
+					   "GetResetDomain");
+	if (r >= 0)
+		r = vfiod_client_call(ctl->client, call, &reply, NULL);
+	if (r >= 0)
+		r = bus_json_read(reply, &domain);
+	if (r == -ENOMEM)
+		return r;
+	if (r <= 0 || !json_object_is_type(domain, json_type_array)) {
+		json_object_put(domain);
+		domain = json_object_new_array();
+	}
+	if (!domain || json_object_object_add(device, "ResetDomain", domain) < 0)
+		return -ENOMEM;
+	domain = NULL;
+	return 0;
+}
+
+int picture_read_domains(struct ctl *ctl, json_object *devices)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(devices); i++)
+		r = read_domain(ctl, json_object_array_get_idx(devices, i));
+	return r;
+}
+
 void picture_done(struct picture *picture)
 {
 	json_object_put(picture->objects);

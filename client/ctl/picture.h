@@ -31,6 +31,12 @@ json_object *picture_all(const struct picture *picture, const char *interface);
 /* One object's properties read afresh (Uses is surveyed then). An exit code. */
 int picture_read_one(struct ctl *ctl, const char *path, const char *interface,
 		     json_object **object);
+/*
+ * Asks for each device what a reset of it reaches, and adds that to the device as "ResetDomain": an
+ * array of arrays of a device's path and its group's. A device of which the daemon tells none (it
+ * has gone meanwhile) gets an empty one. 0 or -ENOMEM.
+ */
+int picture_read_domains(struct ctl *ctl, json_object *devices);
 
 /* Properties by name; "" or 0 where there is none. */
 const char *prop_string(json_object *object, const char *name);

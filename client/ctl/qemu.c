@@ -221,6 +221,15 @@ static int read_options(const char *text, char ***addresses)
 	return addr && is_root_bus(bus) ? append_address(addr, addresses) : 0;
 }
 
+/* A number is slot and function in one, as PCI has them in a byte. */
+static int append_number(int64_t number, char ***addresses)
+{
+	if (number < 0 || number > 255)
+		return 0;
+	return strv_extendf(addresses, "00:%02x.%x", (unsigned int)(number >> 3),
+			    (unsigned int)(number & 7));
+}
+
 static int read_json(const char *text, char ***addresses)
 {
 	json_object *object = json_tokener_parse(text), *addr, *bus = NULL;
@@ -228,7 +237,11 @@ static int read_json(const char *text, char ***addresses)
 
 	if (object && json_object_object_get_ex(object, "addr", &addr)) {
 		json_object_object_get_ex(object, "bus", &bus);
-		if (is_root_bus(bus ? json_object_get_string(bus) : NULL))
+		if (!is_root_bus(bus ? json_object_get_string(bus) : NULL))
+			r = 0;
+		else if (json_object_is_type(addr, json_type_int))
+			r = append_number(json_object_get_int64(addr), addresses);
+		else
 			r = append_address(json_object_get_string(addr), addresses);
 	}
 	json_object_put(object);

@@ -128,6 +128,59 @@ static bool is_list_of_rows(json_object *value)
 	       json_object_is_type(json_object_array_get_idx(value, 0), json_type_array);
 }
 
+static int print_rows(const struct ctl *ctl, const struct picture *picture, const char *name,
+		      json_object *rows)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < json_object_array_length(rows); i++)
+		r = print_property(ctl, picture, name, json_object_array_get_idx(rows, i));
+	return r;
+}
+
+/* What a reset reaches: devices, each with its group. New, or NULL when out of memory. */
+static char *domain_text(const struct picture *picture, json_object *domain)
+{
+	_cleanup_strv_ char **items = NULL;
+
+	for (size_t i = 0; i < json_object_array_length(domain); i++) {
+		json_object *row = json_object_array_get_idx(domain, i);
+		const char *device = json_object_get_string(json_object_array_get_idx(row, 0));
+		const char *group = json_object_get_string(json_object_array_get_idx(row, 1));
+		int r = !group || streq(group, "/")
+				? strv_extend(&items, picture_label(picture, device))
+				: strv_extendf(&items, "%s (group %s)",
+					       picture_label(picture, device),
+					       picture_label(picture, group));
+
+		if (r < 0)
+			return NULL;
+	}
+	return strv_join(items, ", ");
+}
+
+static int print_entries(const struct ctl *ctl, const struct picture *picture, const char *name,
+			 json_object *entries)
+{
+	int r = 0;
+
+	json_object_object_foreach (entries, key, value) {
+		_cleanup_(line_done) struct line line = {};
+		_cleanup_free_ char *text = NULL;
+
+		if (r < 0)
+			continue;
+		text = is_list_of_rows(value) ? domain_text(picture, value)
+					      : value_text(picture, key, value);
+		if (!text)
+			return -ENOMEM;
+		line_add(&line, STYLE_DIM, "%*s  %s ", LABEL_WIDTH, name, key);
+		line_add(&line, STYLE_PLAIN, "%s", text[0] ? text : "-");
+		r = line_print(ctl, &line);
+	}
+	return r;
+}
+
 /* A property that is a list of tuples, or a dictionary, gets a line for each of them. */
 static int print_properties(const struct ctl *ctl, const struct picture *picture,
 			    json_object *object)
@@ -137,36 +190,50 @@ static int print_properties(const struct ctl *ctl, const struct picture *picture
 	json_object_object_foreach (object, name, value) {
 		if (r < 0 || streq(name, "Path"))
 			continue;
-		if (is_list_of_rows(value)) {
-			for (size_t i = 0; r >= 0 && i < json_object_array_length(value); i++)
-				r = print_property(ctl, picture, name,
-						   json_object_array_get_idx(value, i));
+		if (is_list_of_rows(value))
+			r = print_rows(ctl, picture, name, value);
+		else if (json_object_is_type(value, json_type_object) &&
+			 json_object_object_length(value) > 0)
+			r = print_entries(ctl, picture, name, value);
+		else if (json_object_is_type(value, json_type_object))
 			continue;
-		}
-		r = print_property(ctl, picture, name, value);
+		else
+			r = print_property(ctl, picture, name, value);
 	}
 	return r;
 }
 
-/* Uses as a property is from the last survey, and of kinds alone. GetUses looks anew. */
-static int refresh_uses(struct ctl *ctl, const char *path, json_object *device)
+/* What a call of a device without arguments gives: takes its place in the object, by this name. */
+static int ask_device(struct ctl *ctl, const char *path, const char *member, const char *name,
+		      json_object *device)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
 	_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
-	json_object *uses = NULL;
+	json_object *value = NULL;
 	int r;
 
 	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1", path,
-					   IFACE_DEVICE, "GetUses");
+					   IFACE_DEVICE, member);
 	if (r >= 0)
 		r = vfiod_client_call(ctl->client, call, &reply, &error);
 	if (r >= 0)
-		r = bus_json_read(reply, &uses);
+		r = bus_json_read(reply, &value);
 	if (r < 0)
 		return ctl_fail(error, r);
-	if (json_object_object_add(device, "Uses", uses) < 0)
+	if (json_object_object_add(device, name, value) < 0)
 		return ctl_fail(NULL, -ENOMEM);
 	return EXIT_OK;
+}
+
+/*
+ * Uses as a property is from the last survey, and of kinds alone: GetUses looks anew. What a reset
+ * reaches is no property.
+ */
+static int ask_more(struct ctl *ctl, const char *path, json_object *device)
+{
+	int r = ask_device(ctl, path, "GetUses", "Uses", device);
+
+	return r == EXIT_OK ? ask_device(ctl, path, "GetResetDomains", "ResetDomains", device) : r;
 }
 
 static int show_one(struct ctl *ctl, const struct picture *picture, const char *typed)
@@ -183,7 +250,7 @@ static int show_one(struct ctl *ctl, const struct picture *picture, const char *
 			       typed);
 	r = picture_read_one(ctl, path, interface, &object);
 	if (r == EXIT_OK && streq(interface, IFACE_DEVICE))
-		r = refresh_uses(ctl, path, object);
+		r = ask_more(ctl, path, object);
 	if (r != EXIT_OK)
 		return r;
 	if (ctl->json != JSON_OFF)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vfiodctl tree: IOMMU → group → device, with state, driver, model and owner.
+ * vfiodctl tree: IOMMU → group → device, with state, driver, model and owner, and what ties a
+ * device to others: virtual functions, and resets that reach further than itself.
  */
 
 #include "client/ctl/names.h"
@@ -45,6 +46,41 @@ static void add_guest(struct line *line, const struct picture *picture, json_obj
 		line_add(line, STYLE_PLAIN, "  guest %s", address);
 }
 
+/* Its virtual functions, or what it is one of. */
+static void add_functions(struct line *line, const struct picture *picture, json_object *device)
+{
+	const char *physical = prop_string(device, "PhysicalFunction");
+
+	if (prop_int(device, "TotalVfs") > 0)
+		line_add(line, STYLE_PLAIN, "  %" PRId64 " of %" PRId64 " VFs",
+			 prop_int(device, "NumVfs"), prop_int(device, "TotalVfs"));
+	if (!str_empty(physical) && !streq(physical, "/"))
+		line_add(line, STYLE_PLAIN, "  VF of %s", picture_label(picture, physical));
+}
+
+#define COMPANIONS_MAX 2 /* that are named; of the others there are so many */
+
+/* The other devices that a reset reaches. */
+static void add_companions(struct line *line, const struct picture *picture, json_object *device)
+{
+	json_object *domain;
+	size_t n = 0;
+
+	if (!json_object_object_get_ex(device, "ResetDomain", &domain))
+		return;
+	for (size_t i = 0; i < json_object_array_length(domain); i++) {
+		json_object *pair = json_object_array_get_idx(domain, i);
+		const char *path = json_object_get_string(json_object_array_get_idx(pair, 0));
+
+		if (!path || streq(path, prop_string(device, "Path")) || ++n > COMPANIONS_MAX)
+			continue;
+		line_add(line, STYLE_PLAIN, "%s %s", n == 1 ? "  reset reaches" : ",",
+			 picture_label(picture, path));
+	}
+	if (n > COMPANIONS_MAX)
+		line_add(line, STYLE_PLAIN, " and %zu more", n - COMPANIONS_MAX);
+}
+
 static int print_device(const struct ctl *ctl, const struct picture *picture, const char *path,
 			const char *prefix, bool last)
 {
@@ -65,6 +101,8 @@ static int print_device(const struct ctl *ctl, const struct picture *picture, co
 		if (prop_int(device, "NumaNode") >= 0)
 			line_add(&line, STYLE_DIM, "  node %" PRId64, prop_int(device, "NumaNode"));
 		add_guest(&line, picture, device);
+		add_functions(&line, picture, device);
+		add_companions(&line, picture, device);
 		hardware = hardware_text(device);
 		if (!str_empty(hardware))
 			line_add(&line, STYLE_DIM, "  %s", hardware);
@@ -83,6 +121,8 @@ static void add_group(struct line *line, const struct picture *picture, json_obj
 	line_add(line, STYLE_BOLD, "group %" PRId64, prop_int(group, "Id"));
 	line_add(line, STYLE_PLAIN, "  ");
 	line_add(line, style_of_state(state), "%s", state);
+	if (prop_bool(group, "Identity"))
+		line_add(line, STYLE_YELLOW, "  identity");
 	if (lease)
 		line_add(line, STYLE_BOLD, "  %s", owner ? owner : "?");
 	if (lease)
@@ -134,6 +174,7 @@ static int print_iommu(const struct ctl *ctl, const struct picture *picture, jso
 		       json_object *groups)
 {
 	_cleanup_(line_done) struct line line = {};
+	json_object *capabilities;
 	int64_t leases;
 	int r;
 
@@ -141,6 +182,10 @@ static int print_iommu(const struct ctl *ctl, const struct picture *picture, jso
 		leases = prop_int(iommu, "Leases");
 		line_add(&line, STYLE_BOLD, "%s", prop_string(iommu, "Name"));
 		line_add(&line, STYLE_PLAIN, "  %s", prop_string(iommu, "Driver"));
+		if (json_object_object_get_ex(iommu, "Capabilities", &capabilities) &&
+		    prop_int(capabilities, "address-bits") > 0)
+			line_add(&line, STYLE_DIM, "  %" PRId64 "-bit addresses",
+				 prop_int(capabilities, "address-bits"));
 		if (leases > 0)
 			line_add(&line, STYLE_GREEN, "  %" PRId64 " %s", leases,
 				 leases == 1 ? "lease" : "leases");
@@ -217,7 +262,7 @@ int verb_tree(struct ctl *ctl, int argc, char *argv[])
 {
 	static const struct option options[] = { COMMON_OPTIONS, {} };
 	_cleanup_(picture_done) struct picture picture = {};
-	_cleanup_json_ json_object *iommus = NULL, *groups = NULL;
+	_cleanup_json_ json_object *iommus = NULL, *groups = NULL, *devices = NULL;
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -234,7 +279,8 @@ int verb_tree(struct ctl *ctl, int argc, char *argv[])
 		return r;
 	iommus = picture_all(&picture, IFACE_IOMMU);
 	groups = picture_all(&picture, IFACE_GROUP);
-	if (!iommus || !groups)
+	devices = picture_all(&picture, IFACE_DEVICE);
+	if (!iommus || !groups || !devices || picture_read_domains(ctl, devices) < 0)
 		return ctl_fail(NULL, -ENOMEM);
 	if (ctl->json != JSON_OFF)
 		return print_json(ctl, &picture, iommus, groups);

@@ -78,7 +78,8 @@ static int fill_device(struct manager *manager, const struct judge *judge, const
 	if (!d)
 		return -ENOMEM;
 	d->identity = device->identity;
-	d->appearance = device->appearance;
+	/* A mediated one is another after each cycle, under a name that nothing else has. */
+	d->appearance = bus_has_override(device->subsystem) ? device->appearance : 0;
 	d->vendor = device->vendor;
 	d->product = device->product;
 	d->subvendor = device->subvendor;

@@ -307,9 +307,8 @@ static const struct property properties[] = {
 
 static const sd_bus_vtable vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD_WITH_ARGS("GetResetDomain", SD_BUS_NO_ARGS,
-				SD_BUS_RESULT("a(oo)", devices), method_get_reset_domain,
-				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetResetDomain", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(oo)", devices),
+				method_get_reset_domain, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetResetDomains", SD_BUS_NO_ARGS,
 				SD_BUS_RESULT("a{sa(oo)}", domains), method_get_reset_domains,
 				SD_BUS_VTABLE_UNPRIVILEGED),
@@ -356,7 +355,10 @@ static const void *find(struct manager *manager, const char *path)
 	if (path_device_decode(path, &name, &pci) != 0)
 		return NULL;
 	device = topology_device(&manager->topology, name);
-	return device && streq(device->subsystem, "pci") == pci ? device : NULL;
+	/* What is on the PCI bus under a name that is no address has a path as others have. */
+	return device && (streq(device->subsystem, "pci") && pci_address_valid(name)) == pci
+		       ? device
+		       : NULL;
 }
 
 static int enumerate(struct manager *manager, char ***paths)

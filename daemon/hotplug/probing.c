@@ -7,6 +7,7 @@
 #include "daemon/hotplug/arrivals.h"
 #include "daemon/hotplug/net.h"
 #include "daemon/hotplug/switch.h"
+#include "daemon/sysfs/attr.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
@@ -179,10 +180,48 @@ static void give_up(struct probing *probing, int error)
 	retry_later(probing, RETRY_USEC);
 }
 
+/* It waits for no probe, for whoever comes after this daemon too. */
+static void note_known(struct probing *probing, const char *device)
+{
+	int r;
+
+	if (probing->state == BY_KERNEL)
+		return;
+	r = autoprobe_note_known(probing->dir, probing->host, device);
+	if (r < 0)
+		log_error("/run/vfiod/" AUTOPROBE_FILE ": %s; %s may be probed once more",
+			  strerror(-r), device);
+}
+
+/*
+ * A virtual function that is being made: the VF fence is on, and it is to have no host driver. The
+ * topology may not know yet whose it is: the kernel makes the links after the "add" event.
+ */
+static bool is_being_made(const struct probing *probing, const char *name)
+{
+	const struct topology *topology = probing->engine->topology;
+	const struct device *device = topology_device(topology, name), *physical;
+	_cleanup_free_ char *path = NULL, *function = NULL;
+
+	if (asprintf(&path, "bus/pci/devices/%s/physfn", name) < 0) {
+		path = NULL;
+		return true;
+	}
+	/* Not there: the topology's word, if it has one. */
+	if (attr_read_link(probing->host->sys, path, &function) != 0 && device &&
+	    device->physical_function)
+		function = strdup(device->physical_function);
+	physical = function ? topology_device(topology, function) : NULL;
+	return physical && physical->sriov_busy;
+}
+
 static void on_waits(const char *device, void *userdata)
 {
 	struct probing *probing = userdata;
+	const struct device *known = topology_device(probing->engine->topology, device);
 
+	if (is_being_made(probing, device) || (known && known->unprobed))
+		return;
 	arrivals_came(probing->arrivals, device);
 	arrivals_settled(probing->arrivals, device);
 }
@@ -360,7 +399,8 @@ static bool is_owned(const char *device, void *userdata)
 	struct probing *probing = userdata;
 	uint32_t group = net_group_of(probing->host, device);
 
-	if (probing->engine->blind || ledger_device(probing->engine->ledger, device))
+	if (probing->engine->blind || ledger_device(probing->engine->ledger, device) ||
+	    is_being_made(probing, device))
 		return true;
 	return group != ID_UNKNOWN && ledger_group(probing->engine->ledger, group);
 }
@@ -390,25 +430,20 @@ static bool is_of_interest(const struct probing *probing)
 	return was_by_broker(probing) || (probing->broker && probing->honoured);
 }
 
-/* A virtual function that is being made: the VF fence is on, and it is to have no host driver. */
-static bool is_being_made(const struct probing *probing, const char *name)
-{
-	const struct topology *topology = probing->engine->topology;
-	const struct device *device = topology_device(topology, name), *physical;
-
-	if (!device || !device->physical_function)
-		return false;
-	physical = topology_device(topology, device->physical_function);
-	return physical && physical->sriov_busy;
-}
-
 void probing_device_came(struct probing *probing, const char *device)
 {
 	if (!is_of_interest(probing))
 		return;
-	arrivals_came(probing->arrivals, device);
 	if (is_being_made(probing, device))
-		arrivals_decided(probing->arrivals, device);
+		probing_function_made(probing, device);
+	else
+		arrivals_came(probing->arrivals, device);
+}
+
+void probing_function_made(struct probing *probing, const char *device)
+{
+	arrivals_went(probing->arrivals, device);
+	note_known(probing, device);
 }
 
 void probing_kernel_event(struct probing *probing, const struct uevent *event)
@@ -453,15 +488,7 @@ static bool may_probe(void *userdata)
 
 static void on_probed(const char *device, void *userdata)
 {
-	struct probing *probing = userdata;
-	int r;
-
-	if (probing->state == BY_KERNEL)
-		return;
-	r = autoprobe_note_known(probing->dir, probing->host, device);
-	if (r < 0)
-		log_error("/run/vfiod/" AUTOPROBE_FILE ": %s; %s may be probed once more",
-			  strerror(-r), device);
+	note_known(userdata, device);
 }
 
 static void on_idle(void *userdata)

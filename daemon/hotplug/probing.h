@@ -50,6 +50,8 @@ void probing_poke(struct probing *probing);
  * events of what is there ("udevadm trigger").
  */
 void probing_device_came(struct probing *probing, const char *device);
+/* A virtual function that SetNumVfs has made: nobody probes it. */
+void probing_function_made(struct probing *probing, const char *device);
 /* After the reactive fence has had it, and before the topology has. */
 void probing_kernel_event(struct probing *probing, const struct uevent *event);
 void probing_udev_event(struct probing *probing, const struct uevent *event);

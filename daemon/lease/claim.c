@@ -103,11 +103,30 @@ static bool group_is_as_decided(struct lease_run *run)
 	return false;
 }
 
+/* It broke after the decision: whoever it is for has had no descriptor of it yet. */
+static bool all_are_well(struct lease_run *run)
+{
+	for (size_t i = 0; i < run->lease->n_devices; i++) {
+		const struct lease_device *d = &run->lease->devices[i];
+		const struct device *now = topology_device(run->engine->topology, d->name);
+
+		if (d->state != DEVICE_GRANTED || d->gone || !now || now->health != HEALTH_FAILED)
+			continue;
+		failure_set(&run->failure, "DeviceFailed",
+			    "%s reported an error under the request that the kernel could not "
+			    "recover it from; have an administrator look at it and run "
+			    "\"vfiodctl clear\"",
+			    d->name);
+		return false;
+	}
+	return true;
+}
+
 static void become_leased(struct lease_run *run)
 {
 	int r;
 
-	if (!group_is_as_decided(run)) {
+	if (!group_is_as_decided(run) || !all_are_well(run)) {
 		release_rollback(run);
 		return;
 	}

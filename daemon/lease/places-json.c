@@ -157,6 +157,7 @@ static int read_name(struct json_object *object, const char *key, struct places_
 	used = string_of(object, "used");
 	if (!used || parse_uint(used, UINT64_MAX, &name->used_usec) < 0)
 		return bad(why, "\"%s\" was used at no time", key);
+	name->kept_usec = name->used_usec;
 	return read_devices(object, name, why);
 }
 

@@ -14,10 +14,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define FILE_MAX (4 * 1024 * 1024)
 #define SUFFIX	 ".json"
+
+/* So long does somebody wait for the disk. */
+#define LATE_USEC (5 * 1000000)
 
 struct owner {
 	uid_t uid;
@@ -39,6 +43,8 @@ struct places {
 	int dir;
 	struct owner *owners; /* uthash by uid */
 	struct child *child;
+	sd_event_source *timer; /* of the child */
+	bool late;		/* the child has not come to its end in time */
 	struct waiter *waiters;
 	size_t n_waiters;
 };
@@ -168,6 +174,12 @@ static int write_main(int sock, void *userdata)
 {
 	struct places *places = userdata;
 
+	/*
+	 * The child of a daemon that was killed may be at it still: two must not write to the same
+	 * temporary file. The lock is that of the daemon's own fd, for all its children.
+	 */
+	while (flock(places->dir, LOCK_EX) < 0 && errno == EINTR)
+		;
 	HASH_FOREACH (owner, places->owners) {
 		struct written written = { owner->uid, 0 };
 
@@ -177,6 +189,7 @@ static int write_main(int sock, void *userdata)
 		if (socket_send_fd_borrow(sock, &written, sizeof(written), -EBADF) < 0)
 			return 1;
 	}
+	(void)flock(places->dir, LOCK_UN);
 	return 0;
 }
 
@@ -196,18 +209,40 @@ static void tell(struct places *places, uid_t uid, int r)
 	}
 }
 
-static void finish_owner(struct places *places, struct owner *owner, int r)
+static void record_owner(const struct owner *owner, int r)
 {
 	char file[32];
 
+	snprintf(file, sizeof(file), "%u" SUFFIX, (unsigned int)owner->uid);
+	record_bad(file, r == -ETIMEDOUT ? "the disk does not answer" : strerror(-r));
+}
+
+static void finish_owner(struct places *places, struct owner *owner, int r)
+{
 	owner->writing = false;
 	if (r < 0) {
 		/* The next change tries again. */
 		owner->dirty = true;
-		snprintf(file, sizeof(file), "%u" SUFFIX, (unsigned int)owner->uid);
-		record_bad(file, strerror(-r));
+		record_owner(owner, r);
 	}
 	tell(places, owner->uid, r);
+}
+
+/* Whoever waits goes on without; the child is left to itself. */
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct places *places = userdata;
+
+	places->late = true;
+	HASH_FOREACH (owner, places->owners)
+		if (owner->writing)
+			record_owner(owner, -ETIMEDOUT);
+	while (places->n_waiters > 0) {
+		struct waiter waiter = places->waiters[--places->n_waiters];
+
+		waiter.done(-ETIMEDOUT, waiter.userdata);
+	}
+	return 0;
 }
 
 static void on_message(struct child *child, const void *data, size_t size, void *userdata)
@@ -224,17 +259,22 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 		finish_owner(places, owner, written.r);
 }
 
-static void write_dirty(struct places *places);
+static void write_dirty(struct places *places, bool all);
 
 static void on_exited(struct child *child, int status, void *userdata)
 {
 	struct places *places = userdata;
 
+	bool late = places->late;
+
 	places->child = child_free(places->child);
+	places->timer = sd_event_source_disable_unref(places->timer);
+	places->late = false;
 	HASH_FOREACH (owner, places->owners)
 		if (owner->writing)
 			finish_owner(places, owner, -EIO);
-	write_dirty(places);
+	/* Those who did not wait for a disk that was away. */
+	write_dirty(places, late);
 }
 
 static const struct child_ops ops = {
@@ -253,7 +293,7 @@ static bool is_waited_for(const struct places *places, uid_t uid)
 	return false;
 }
 
-static void write_dirty(struct places *places)
+static void write_dirty(struct places *places, bool all)
 {
 	const int keep[] = { places->dir };
 	bool any = false;
@@ -262,7 +302,7 @@ static void write_dirty(struct places *places)
 	if (places->child)
 		return;
 	HASH_FOREACH (owner, places->owners) {
-		owner->writing = owner->dirty && is_waited_for(places, owner->uid);
+		owner->writing = owner->dirty && (all || is_waited_for(places, owner->uid));
 		any = any || owner->writing;
 		if (owner->writing)
 			owner->dirty = false;
@@ -271,9 +311,14 @@ static void write_dirty(struct places *places)
 		return;
 	for (size_t i = 0; i < places->n_waiters; i++)
 		places->waiters[i].written = true;
-	r = child_spawn(places->event, &ops, keep, ARRAY_SIZE(keep), places, &places->child);
-	if (r == 0)
+	r = sd_event_add_time_relative(places->event, &places->timer, CLOCK_MONOTONIC, LATE_USEC, 0,
+				       on_late, places);
+	if (r >= 0)
+		r = child_spawn(places->event, &ops, keep, ARRAY_SIZE(keep), places,
+				&places->child);
+	if (r >= 0)
 		return;
+	places->timer = sd_event_source_disable_unref(places->timer);
 	HASH_FOREACH (owner, places->owners)
 		if (owner->writing)
 			finish_owner(places, owner, r);
@@ -290,20 +335,28 @@ static int add_waiter(struct places *places, uid_t uid, places_done_fn done, voi
 	return 0;
 }
 
-/* The memory with what is on the bus in it; 1: it is the same. */
+/* So old may the time be that is on the disk: it is to find the names that nobody uses any more. */
+#define KEPT_OLD_USEC (UINT64_C(24) * 60 * 60 * 1000000)
+
+/* The memory with what is on the bus in it; 1: it is the same, and was used lately. */
 static int take_in(struct owner *owner, const char *name, const struct guest_bus *bus,
 		   uint64_t now_usec)
 {
 	struct places_name *entry = make_name(&owner->names, name);
 	struct guest_bus before;
+	bool fresh;
 	int r = entry ? guest_bus_copy(&entry->bus, &before) : -ENOMEM;
 
 	if (r < 0)
 		return r;
+	/* One of the future is of a clock that was set back. */
+	fresh = entry->kept_usec <= now_usec && now_usec - entry->kept_usec < KEPT_OLD_USEC;
 	entry->used_usec = now_usec;
 	r = guest_bus_remember(&entry->bus, bus);
-	if (r == 0 && bus_equal(&entry->bus, &before))
+	if (r == 0 && fresh && bus_equal(&entry->bus, &before))
 		r = 1;
+	else
+		entry->kept_usec = now_usec;
 	guest_bus_done(&before);
 	return r;
 }
@@ -322,11 +375,16 @@ int places_keep(struct places *places, uid_t uid, const char *name, const struct
 		r = take_in(owner, name, bus, now_usec);
 	if (r < 0 || (r == 1 && !owner->dirty && !owner->writing))
 		return r;
+	if (places->late) {
+		owner->dirty = true;
+		record_owner(owner, -ETIMEDOUT);
+		return -ETIMEDOUT;
+	}
 	r = add_waiter(places, uid, done, userdata);
 	if (r < 0)
 		return r;
 	owner->dirty = true;
-	write_dirty(places);
+	write_dirty(places, false);
 	return 0;
 }
 
@@ -433,6 +491,7 @@ struct places *places_free(struct places *places)
 	if (!places)
 		return NULL;
 	child_free(places->child);
+	sd_event_source_disable_unref(places->timer);
 	HASH_FOREACH (owner, places->owners) {
 		HASH_DEL(places->owners, owner);
 		places_names_done(&owner->names);

@@ -36,7 +36,9 @@ typedef void (*places_done_fn)(int r, void *userdata);
 
 /*
  * Keeps what is on a lease's bus. 1: it is on the disk already; 0: done comes from the event loop;
- * -EDQUOT: there are too many owners; -ENOMEM. places may be NULL (1: nothing is kept).
+ * -EDQUOT: there are too many owners; -ETIMEDOUT: the disk does not answer, recorded; -ENOMEM.
+ * Nobody waits for a disk for longer than seconds: done has -ETIMEDOUT then, and what it is about
+ * is written when the disk is back. places may be NULL (1: nothing is kept).
  */
 int places_keep(struct places *places, uid_t owner, const char *name, const struct guest_bus *bus,
 		uint64_t now_usec, places_done_fn done, void *userdata);
@@ -47,6 +49,7 @@ void places_forget(struct places *places, const void *userdata);
 struct places_name {
 	char *name;
 	uint64_t used_usec; /* CLOCK_REALTIME */
+	uint64_t kept_usec; /* the same, as it is on the disk or on its way there */
 	struct guest_bus bus;
 };
 struct places_names {

@@ -62,6 +62,7 @@ int plan_reset(const struct lease *lease, const struct reset_step *steps, size_t
 			r = add(plan, (struct step){ .kind = steps[i].bridge ? STEP_RESET_BUS
 									     : STEP_RESET,
 						     .lease_device = steps[i].device,
+						     .lease = lease,
 						     .arg = steps[i].bridge });
 	}
 	if (r >= 0)

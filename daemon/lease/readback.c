@@ -42,7 +42,7 @@ static int check_member(const struct host *host, const struct lease *lease, cons
 	_cleanup_free_ char *driver = NULL;
 	int r;
 
-	r = sysfs_get_driver(host, sysfs_bus_of(host, name), name, &driver);
+	r = sysfs_get_driver(host, attr_bus_of(host->sys, name), name, &driver);
 	if (r == -ENOENT)
 		return 0; /* it goes this very moment */
 	if (r < 0)
@@ -76,7 +76,7 @@ static int check_group(const struct host *host, const struct lease *lease, uint3
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *d = &lease->devices[i];
 
-		if (d->group == id && !d->gone && !bus_has_override(device_bus_of_name(d->name)) &&
+		if (d->group == id && !d->gone && !bus_has_override(attr_bus_of(host->sys, d->name)) &&
 		    !strv_contains(names, d->name))
 			return say(why, READBACK_DIFFERS, d->name, "is in another group, on",
 				   d->target_driver);

@@ -263,14 +263,17 @@ static const struct worker_ops drain_worker_ops = {
 /*
  * Whether a virtual function of one of its devices is in another lease: unbinding the physical
  * function takes it away, and waits in the kernel, on newer kernels with the rescan
- * lock of the whole machine, for whoever has it. Asked again and again: the other lease may be gone.
+ * lock of the whole machine, for whoever has it. Or whether they are being changed: made after it
+ * has gone home, the host's drivers would take them. Asked again and again: it may be over.
  */
-static bool functions_leased(const struct lease_run *run)
+static bool functions_bar(const struct lease_run *run)
 {
 	for (size_t i = 0; i < run->lease->n_devices; i++) {
 		const struct device *device =
 			topology_device(run->engine->topology, run->lease->devices[i].name);
 
+		if (device && device->sriov_busy)
+			return true;
 		STRV_FOREACH (vf, device ? device->virtual_functions : NULL) {
 			const struct lease *other = ledger_device(run->engine->ledger, *vf);
 
@@ -298,7 +301,7 @@ static void on_handoffs_gone(void *userdata)
 		run->after_fences = DRAIN_AFTER_FENCES;
 		return;
 	}
-	if (functions_leased(run)) {
+	if (functions_bar(run)) {
 		watch_holders_start(run);
 		retry_drain_later(run);
 		return;

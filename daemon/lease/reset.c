@@ -68,6 +68,12 @@ static void on_report(const struct step *step, const struct step_report *report,
 	run_log_step(run, step, report);
 	if (report->error == EAGAIN)
 		failure_set(failure, "TimedOut", "%s: %s; ask again", step->device, what);
+	else if (report->error == ESTALE)
+		failure_set(failure, "GroupChanged", "%s: %s; look again, and ask again",
+			    step->device, what);
+	else if (report->error == ENOENT || report->error == ENODEV)
+		failure_set(failure, "NoSuchDevice", "%s: %s; list the devices anew", step->device,
+			    what);
 	else if (report->error == ENOTTY || report->error == EOPNOTSUPP)
 		failure_set(failure, "ModeUnsupported", "%s: %s; ask for another kind",
 			    step->device, what);

@@ -3,7 +3,9 @@
 
 /*
  * A change of a device's virtual functions, in a child: it goes on when nobody waits for it any
- * more, and no second one begins meanwhile (device->sriov_busy, which decide() looks at).
+ * more, and no second one begins meanwhile (device->sriov_busy, which decide() looks at). Nor when
+ * the daemon is another one: the child holds the lock of /run/vfiod/sriov-DEVICE while it lives, and
+ * the file says whether the VF fence that it raised is up still.
  */
 
 #include "daemon/sysfs/sriov.h"
@@ -23,6 +25,7 @@ typedef void (*sriov_done_fn)(struct sriov_change *change, int r, enum sriov_ste
 struct sriov_changes {
 	sd_event *event;
 	const struct host *host;
+	int dir; /* the directory of the journals; what runs is on disk in the one above it */
 	struct topology *topology;
 	/* The device is to be read again, with its virtual functions: the change is over. */
 	void (*settled)(const char *device, void *userdata);
@@ -32,6 +35,11 @@ struct sriov_changes {
 
 int sriov_start(struct sriov_changes *changes, const char *device, unsigned int n,
 		sriov_done_fn done, void *userdata, struct sriov_change **change);
+/*
+ * After the first scan: waits for those of an earlier daemon, and lowers the fences of those that
+ * died. The devices are busy meanwhile.
+ */
+void sriov_recover(struct sriov_changes *changes);
 /* Nobody waits any more; it goes on. */
 void sriov_abandon(struct sriov_change *change);
 /* At the end of the daemon: what runs stops before its next write. */

@@ -27,6 +27,9 @@ struct step_run {
 /* Puts the words for a failure into the report. Returns error, for "return say(…)". */
 int say(struct step_run *run, int error, const char *format, ...) _printf_(3, 4);
 
+/* step.c: nobody listens any more, and the next step is not begun. */
+bool step_hung_up(const struct step_run *run);
+
 /* step-device.c */
 /*
  * -ESTALE: the address is another device's by now, which no step is meant for. What comes after

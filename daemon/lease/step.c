@@ -8,6 +8,7 @@
 #include "daemon/lease/step-run.h"
 
 #include "daemon/fault.h"
+#include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/write.h"
 
 #include <poll.h>
@@ -84,7 +85,7 @@ static void begin_report(struct step_run *run, size_t index)
 }
 
 /* Nobody listens any more: no step is begun that nobody would learn of. */
-static bool hung_up(const struct step_run *run)
+bool step_hung_up(const struct step_run *run)
 {
 	struct pollfd p = { .fd = run->sock, .events = POLLRDHUP };
 
@@ -147,7 +148,7 @@ static int run_one(struct step_run *run, size_t index)
 
 	begin_report(run, index);
 	if (run->plan->steps[index].device)
-		run->subsystem = sysfs_bus_of(run->host, run->plan->steps[index].device);
+		run->subsystem = attr_bus_of(run->host->sys, run->plan->steps[index].device);
 	if (run->skip[index]) {
 		r = report(run, STEP_SKIPPED);
 		return r < 0 ? r : 0;
@@ -171,7 +172,7 @@ static int run_all(struct step_run *run)
 	for (size_t i = 0; i < run->plan->n; i++) {
 		int r;
 
-		if (hung_up(run))
+		if (step_hung_up(run))
 			return 1;
 		r = run_one(run, i);
 		if (r < 0)

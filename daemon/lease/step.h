@@ -17,9 +17,9 @@
 	X(OVERRIDE)    /* driver_override = arg (NULL clears) */                                   \
 	X(UNBIND)      /* unbind from whatever driver; blocks until the last fd is gone */         \
 	X(UNBIND_VFIO) /* the same, but only from a VFIO driver: another one is left alone */      \
-	X(SETTLE)      /* where no driver is bound: override none, and a probe, which binds        \
-			  nothing but takes the device lock: unbinds elsewhere are over then; not  \
-			  for another device that has come to the address */                       \
+	X(SETTLE)      /* where no driver is bound: override none, and a wait for the device lock: \
+			  unbinds elsewhere are over then; binds nothing; not for another device   \
+			  that has come to the address */                                          \
 	X(PROBE)       /* drivers_probe */                                                         \
 	X(VERIFY)      /* bound driver is arg (NULL: none) */                                      \
 	X(QUIET)       /* bus mastering is off; cleared if not; fails if that does not help */     \
@@ -50,6 +50,7 @@ struct step {
 	unsigned int waive; /* CHECK, INSPECT: bits of use kinds that do not refuse */
 	bool exclusive;	    /* INSPECT: open block devices O_EXCL */
 	uid_t uid;	    /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */
+	const struct lease *lease; /* RESET, RESET_BUS: whose */
 	bool keep_going;    /* a failure skips the rest of this device, not of the plan */
 };
 

@@ -5,6 +5,7 @@
 #include "daemon/sysfs/attr.h"
 
 #include "daemon/util/fd.h"
+#include "policy/topology.h"
 #include "policy/utf8.h"
 
 #include <dirent.h>
@@ -81,6 +82,17 @@ int attr_open_dir(int dirfd, const char *path)
 			break;
 	}
 	return errno == ENOSYS ? open_dir_plainly(dirfd, path) : -errno;
+}
+
+const char *attr_bus_of(int sys, const char *device)
+{
+	const char *bus = device_bus_of_name(device);
+	char path[288];
+
+	if (!streq(bus, "platform") || !attr_name_valid(device) ||
+	    snprintf(path, sizeof(path), "bus/pci/devices/%s", device) >= (int)sizeof(path))
+		return bus;
+	return faccessat(sys, path, F_OK, 0) == 0 ? "pci" : bus;
 }
 
 /* Opens a regular file; an attribute that is a pipe or a device must not make us wait. */

@@ -47,6 +47,12 @@ bool attr_name_valid(const char *name);
 int attr_open_dir(int dirfd, const char *path);
 
 /*
+ * The bus on which /sys has a device that may be leased, for those who see no topology:
+ * device_bus_of_name(), but what is on the PCI bus under a name of another form is there. A literal.
+ */
+const char *attr_bus_of(int sys, const char *device);
+
+/*
  * Reads an attribute of at most size - 1 bytes into buffer, as text: without trailing newlines
  * and spaces, NUL-terminated. Other control characters than newline and tab, and what is not
  * UTF-8, are ATTR_GARBAGE. buffer is "" for every outcome but 0.

@@ -6,14 +6,10 @@
 
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/store.h"
+#include "daemon/util/fd.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <time.h>
-
-/* Somebody probes, unbinds or opens a device now and then; who waits in an unbind keeps its lock. */
-#define TRIES	   50
-#define PAUSE_MSEC 100
 
 int sysfs_reset(const struct host *host, const char *subsystem, const char *device)
 {
@@ -22,15 +18,7 @@ int sysfs_reset(const struct host *host, const char *subsystem, const char *devi
 
 int sysfs_reset_bus(const struct host *host, const char *bridge)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
-	int r = -EAGAIN;
-
-	for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
-		if (i > 0)
-			nanosleep(&pause, NULL);
-		r = store_bus_reset(host, bridge);
-	}
-	return r;
+	return store_bus_reset(host, bridge);
 }
 
 bool sysfs_can_reset_bus(const struct host *host, const char *bridge)
@@ -41,4 +29,68 @@ bool sysfs_can_reset_bus(const struct host *host, const char *bridge)
 	    asprintf(&path, "bus/pci/devices/%s/reset_subordinate", bridge) < 0)
 		return false;
 	return faccessat(host->sys, path, F_OK, 0) == 0;
+}
+
+/* ---- what is there */
+
+static bool is_reached(int dir)
+{
+	_cleanup_free_ char *subsystem = NULL;
+
+	return attr_read_link(dir, "subsystem", &subsystem) == 0 &&
+	       (streq(subsystem, "pci") || streq(subsystem, "mdev"));
+}
+
+static int list_below(int dir, char ***names);
+
+/* An entry of a device's directory: a device below it, a link to a VF, or something else. */
+static int take_entry(int dir, const char *entry, char ***names)
+{
+	_cleanup_free_ char *vf = NULL;
+	_cleanup_close_ int below = -EBADF;
+	int r = 0;
+
+	if (strncmp(entry, "virtfn", 6) == 0) {
+		r = attr_read_link(dir, entry, &vf);
+		return r == 0 && !strv_contains(*names, vf) ? strv_extend(names, vf)
+							    : (r < 0 ? r : 0);
+	}
+	/* A device has its directory in that of the one above it; links lead elsewhere. */
+	below = openat(dir, entry, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (below < 0)
+		return errno == ENOTDIR || errno == ELOOP || errno == ENOENT ? 0 : -errno;
+	if (!is_reached(below))
+		return 0;
+	if (!strv_contains(*names, entry))
+		r = strv_extend(names, entry);
+	return r < 0 ? r : list_below(below, names);
+}
+
+static int list_below(int dir, char ***names)
+{
+	_cleanup_strv_ char **entries = NULL;
+	int r = attr_list(dir, ".", &entries);
+
+	STRV_FOREACH (entry, entries)
+		if (r >= 0)
+			r = take_entry(dir, *entry, names);
+	return r < 0 ? r : 0;
+}
+
+int sysfs_list_below(const struct host *host, const char *device, char ***names)
+{
+	_cleanup_strv_ char **found = NULL;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int dir = -EBADF;
+	int r;
+
+	if (!attr_name_valid(device))
+		return -EINVAL;
+	if (asprintf(&path, "bus/pci/devices/%s", device) < 0)
+		return -ENOMEM;
+	dir = attr_open_dir(host->sys, path);
+	r = dir < 0 ? dir : list_below(dir, &found);
+	if (r >= 0)
+		*names = STEAL(found);
+	return r;
 }

@@ -15,9 +15,13 @@
 int sysfs_reset(const struct host *host, const char *subsystem, const char *device);
 /*
  * Resets the secondary bus of a bridge (`reset_subordinate`, Linux 6.12.5). The kernel only tries to
- * lock what is below it: tried again for some seconds before -EAGAIN. -ENOENT: this kernel cannot;
- * -EPERM: CAP_SYS_ADMIN is missing.
+ * lock what is below it: -EAGAIN. -ENOENT: this kernel cannot; -EPERM: CAP_SYS_ADMIN is missing.
  */
 int sysfs_reset_bus(const struct host *host, const char *bridge);
 /* Whether a bridge has that; takes no lock. */
 bool sysfs_can_reset_bus(const struct host *host, const char *bridge);
+/*
+ * What is below a device in sysfs now, at any depth, and its VFs and theirs: names of PCI devices
+ * and mediated ones, of the caller. Takes no lock. -ENOENT: the device is gone.
+ */
+int sysfs_list_below(const struct host *host, const char *device, char ***names);

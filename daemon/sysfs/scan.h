@@ -26,13 +26,13 @@ struct scanner {
 	struct scan_cache *cache;
 };
 
-/* Frees what the scanner keeps; the topology stays. */
 /*
  * Reads the error counters of a device again. TOPOLOGY_SAME, TOPOLOGY_CHANGED (the topology has
  * the new ones) or -errno.
  */
 int scan_read_errors(struct scanner *scanner, const char *name);
 
+/* Frees what the scanner keeps; the topology stays. */
 void scanner_done(struct scanner *scanner);
 
 /* What a group is a bus of: the subsystems whose devices are scanned. */

@@ -93,6 +93,31 @@ static int wait_functions(const struct host *host, const char *device, unsigned 
 	return -ETIMEDOUT;
 }
 
+/* ---- what the fence was, on disk before it is raised (I4) */
+
+static int note_fence(int state, bool up)
+{
+	if (ftruncate(state, 0) < 0)
+		return -errno;
+	if (up && pwrite(state, "1\n", 2, 0) != 2)
+		return errno ? -errno : -EIO;
+	return fsync(state) < 0 ? -errno : 0;
+}
+
+bool sriov_fence_is_up(int state)
+{
+	char text[2];
+
+	return pread(state, text, sizeof(text), 0) == 2 && text[0] == '1';
+}
+
+int sriov_lower_fence(const struct host *host, const char *device, int state)
+{
+	int r = write_number(host, device, AUTOPROBE, 1);
+
+	return r < 0 ? r : note_fence(state, false);
+}
+
 struct run {
 	const struct host *host;
 	const char *device;
@@ -126,7 +151,7 @@ static int go(const struct run *run, unsigned int before, unsigned int n)
 	return wait_functions(run->host, run->device, n);
 }
 
-int sriov_set_number(const struct host *host, const char *device, unsigned int n,
+int sriov_set_number(const struct host *host, const char *device, unsigned int n, int state,
 		     bool (*stop)(void *userdata), void *userdata, enum sriov_step *step)
 {
 	struct run run = { host, device, stop, userdata, step };
@@ -139,13 +164,18 @@ int sriov_set_number(const struct host *host, const char *device, unsigned int n
 		r = read_number(host, device, AUTOPROBE, &autoprobe);
 	if (r < 0 || before == (int64_t)n)
 		return r;
-	if (autoprobe)
+	if (autoprobe) {
+		*step = SRIOV_FENCE;
+		r = note_fence(state, true);
+		if (r < 0)
+			return r;
 		r = change(&run, SRIOV_FENCE, 0);
+	}
 	if (r >= 0)
 		r = go(&run, (unsigned int)before, n);
 	/* Whatever came of it, and whoever has gone meanwhile. */
 	if (autoprobe)
-		k = write_number(host, device, AUTOPROBE, 1);
+		k = sriov_lower_fence(host, device, state);
 	if (r >= 0 && k < 0) {
 		*step = SRIOV_UNFENCE;
 		r = k;

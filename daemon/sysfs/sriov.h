@@ -25,9 +25,15 @@ DECLARE_STRING_TABLE(sriov_step, enum sriov_step)
 /*
  * Gives a physical function n virtual functions; those that are there go first, if there are
  * others. What sriov_drivers_autoprobe was before it is afterwards, and the new functions have no
- * driver, unless something else gives them one. stop: asked before each write; true ends it. 0, or
+ * driver, unless something else gives them one. state: a file, which says meanwhile that it was on,
+ * for those who come after a crash. stop: asked before each write; true ends it. 0, or
  * -errno of the step in *step: -ENOENT for a driver that does not make any, -ECANCELED after
  * stop(), -ETIMEDOUT, -EIO when the read-back differs.
  */
-int sriov_set_number(const struct host *host, const char *device, unsigned int n,
+int sriov_set_number(const struct host *host, const char *device, unsigned int n, int state,
 		     bool (*stop)(void *userdata), void *userdata, enum sriov_step *step);
+
+/* Whether the file says that somebody has raised the fence and not lowered it. */
+bool sriov_fence_is_up(int state);
+/* Lowers it, and the file says so: 0 or -errno. */
+int sriov_lower_fence(const struct host *host, const char *device, int state);

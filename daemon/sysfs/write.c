@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define GROUP_POLL_USEC (50 * 1000)
+#define GROUP_POLL_USEC	   (50 * 1000)
 #define PCI_COMMAND	   4
 #define PCI_COMMAND_MASTER 0x4
 
@@ -134,9 +134,16 @@ int sysfs_unbind(const struct host *host, const char *subsystem, const char *dev
 
 int sysfs_probe(const struct host *host, const char *subsystem, const char *device)
 {
+	_cleanup_free_ char *driver = NULL;
+	int r;
+
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	return store_bus(host, subsystem, "drivers_probe", device);
+	if (!streq(subsystem, "mdev"))
+		return store_bus(host, subsystem, "drivers_probe", device);
+	/* Its bus probes nothing. */
+	r = sysfs_get_driver(host, subsystem, device, &driver);
+	return r < 0 || driver ? r : store_mdev_anew(host, device);
 }
 
 /*
@@ -156,6 +163,31 @@ static int wait_no_group(const struct host *host, const char *subsystem, const c
 	}
 }
 
+/*
+ * While an unbind waits, the kernel has the driver still, which no link shows any more.
+ * drivers_probe does nothing for a device that has one, and waits for nothing
+ * (bus_rescan_devices_helper() in drivers/base/bus.c); that driver's own `unbind` takes the device
+ * lock first, and finds nothing left to do. Of every other driver it is -ENODEV.
+ */
+static int wait_vfio_unbound(const struct host *host, const char *subsystem, const char *device)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_strv_ char **drivers = NULL;
+	int r;
+
+	if (asprintf(&path, "bus/%s/drivers", subsystem) < 0)
+		return -ENOMEM;
+	r = attr_list(host->sys, path, &drivers);
+	STRV_FOREACH (driver, drivers) {
+		if (r < 0 || !driver_is_vfio(*driver, NULL))
+			continue;
+		r = store_driver(host, subsystem, *driver, "unbind", device);
+		if (r == -ENODEV || r == -ENOENT)
+			r = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device)
 {
 	_cleanup_free_ char *override = NULL;
@@ -168,6 +200,9 @@ int sysfs_wait_unbound(const struct host *host, const char *subsystem, const cha
 		return r;
 	if (!streq0(override, OVERRIDE_NONE))
 		return -EPERM;
+	r = wait_vfio_unbound(host, subsystem, device);
+	if (r < 0)
+		return r;
 	/* Takes the device lock, finds no driver of this name, and lets go of it. */
 	return sysfs_probe(host, subsystem, device);
 }
@@ -184,15 +219,6 @@ uint64_t sysfs_get_appearance(const struct host *host, const char *subsystem, co
 	_cleanup_close_ int dir = open_device(host, subsystem, device);
 
 	return get_inode(dir);
-}
-
-const char *sysfs_bus_of(const struct host *host, const char *device)
-{
-	const char *bus = device_bus_of_name(device);
-
-	if (streq(bus, "platform") && sysfs_get_appearance(host, "pci", device))
-		return "pci";
-	return bus;
 }
 
 uint64_t sysfs_get_group_appearance(const struct host *host, uint32_t group)

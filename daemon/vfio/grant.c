@@ -212,7 +212,7 @@ static int device_group(const struct sending *s, const char *device, uint32_t *g
 
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	if (asprintf(&path, "bus/%s/devices/%s", device_bus_of_name(device), device) < 0)
+	if (asprintf(&path, "bus/%s/devices/%s", attr_bus_of(s->host->sys, device), device) < 0)
 		return -ENOMEM;
 	dir = attr_open_dir(s->host->sys, path);
 	if (dir < 0)

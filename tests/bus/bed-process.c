@@ -4,6 +4,9 @@
 
 #include "tests/bus/bed.h"
 
+#include "daemon/util/fd.h"
+
+#include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -339,4 +342,28 @@ void process_kill(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+bool daemon_kill_child(const char *name)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	bool found = false;
+
+	while (!found && (entry = readdir(proc))) {
+		_cleanup_free_ char *path = NULL, *stat = NULL;
+		char command[64];
+		int pid, parent;
+
+		if (atoi(entry->d_name) <= 0)
+			continue;
+		path = mock_asprintf("/proc/%s/stat", entry->d_name);
+		if (file_read_at(AT_FDCWD, path, 4096, &stat, NULL) < 0 ||
+		    sscanf(stat, "%d (%63[^)]) %*c %d", &pid, command, &parent) != 3)
+			continue;
+		if (parent == bed.daemon && streq(command, name))
+			found = kill(pid, SIGKILL) == 0;
+	}
+	closedir(proc);
+	return found;
 }

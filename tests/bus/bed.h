@@ -71,6 +71,7 @@ void daemon_start_only(void); /* does not */
 void daemon_kill(void);	      /* at this instruction */
 int daemon_stop(void);	      /* SIGTERM; its wait status */
 void daemon_gone(void);	      /* it ended by itself: waits, takes its status */
+bool daemon_kill_child(const char *name); /* the first one; whether there was one */
 int daemon_wait(void);
 
 /* A policy file of the bed; NULL takes it away. Not in force before a reload. */

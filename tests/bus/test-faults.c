@@ -413,31 +413,6 @@ START_TEST(worker_dies)
 }
 END_TEST
 
-/* Children of the daemon of this name; kills the first. */
-static bool kill_worker(const char *name)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	bool found = false;
-
-	while (!found && (entry = readdir(proc))) {
-		_cleanup_free_ char *path = NULL, *stat = NULL;
-		char command[64];
-		int pid, parent;
-
-		if (atoi(entry->d_name) <= 0)
-			continue;
-		path = mock_asprintf("/proc/%s/stat", entry->d_name);
-		if (file_read_at(AT_FDCWD, path, 4096, &stat, NULL) < 0 ||
-		    sscanf(stat, "%d (%63[^)]) %*c %d", &pid, command, &parent) != 3)
-			continue;
-		if (parent == bed.daemon && streq(command, name))
-			found = kill(pid, SIGKILL) == 0;
-	}
-	closedir(proc);
-	return found;
-}
-
 /* The child that hands over. */
 START_TEST(sender_dies)
 {
@@ -448,7 +423,7 @@ START_TEST(sender_dies)
 	ck_claimed(claim);
 	tree_write(bed.host->fd, "20000", "slow/OPEN/" NIC);
 	ck_assert_int_eq(write(claim.handoff, "x", 1), 1);
-	UNTIL(kill_worker("vfiod-handoff"));
+	UNTIL(daemon_kill_child("vfiod-handoff"));
 	tree_remove(bed.host->fd, "slow");
 	take(claim.handoff, &taken);
 	ck_assert_uint_eq(taken.n, 0);

@@ -249,6 +249,101 @@ START_TEST(test_what_failed_is_given_to_nobody)
 }
 END_TEST
 
+static void replug(unsigned int device)
+{
+	mock_device_remove(bed.host, "pci", NIC);
+	mock_pci_add(bed.host, NIC, .vendor = 0x8086, .device = device, .class_code = 0x020000,
+		     .group = 3, .iommu = "dmar0", .numa_node = -1);
+}
+
+/* A recovery whose end nobody heard: what may have failed is given to nobody. */
+START_TEST(test_an_end_that_nobody_heard)
+{
+	breaks(NIC, "BEGIN_RECOVERY");
+	UNTIL(health_is("recovering"));
+	daemon_kill();
+	daemon_start();
+	ck_assert(health_is("failed"));
+	ck_nobody_gets_it();
+	/* It was not over: now it is. */
+	breaks(NIC, "SUCCESSFUL_RECOVERY");
+	UNTIL(health_is("ok"));
+	/* The same with events that were lost. */
+	breaks(NIC, "BEGIN_RECOVERY");
+	UNTIL(health_is("recovering"));
+	tree_write(bed.host->fd, "", "uevent-drops");
+	kill(bed.daemon, SIGSTOP);
+	for (int i = 0; i < 64; i++)
+		mk_event(bed.host->fd, "change", "pci", DISK, "devices/x", NULL, NULL);
+	breaks(NIC, "FAILED_RECOVERY");
+	kill(bed.daemon, SIGCONT);
+	ck_assert(tree_exists(bed.host->fd, "uevent-dropped"));
+	mk_event_lost(bed.host->fd);
+	UNTIL(health_is("failed"));
+	ck_nobody_gets_it();
+	ck_assert_str_eq(call_error(root, NIC_PATH, "Device", "ClearError", ""), "");
+	daemon_kill();
+	daemon_start();
+	ck_assert(health_is("ok"));
+}
+END_TEST
+
+/* It goes in the middle, and what comes is set up from the beginning; what has failed stays so. */
+START_TEST(test_gone_in_the_middle)
+{
+	breaks(NIC, "BEGIN_RECOVERY");
+	UNTIL(health_is("recovering"));
+	replug(0x10d3);
+	UNTIL(health_is("ok"));
+	breaks(NIC, "BEGIN_RECOVERY");
+	breaks(NIC, "FAILED_RECOVERY");
+	UNTIL(health_is("failed"));
+	replug(0x10d3);
+	UNTIL(health_is("failed"));
+}
+END_TEST
+
+/* It breaks after the decision, and before anybody has a descriptor of it. */
+START_TEST(test_it_breaks_under_the_request)
+{
+	const struct ask ask = { .devices = { NIC } };
+	struct claim claim;
+	struct pending *claiming;
+
+	tree_write(bed.host->fd, "1000\n", "slow/PROBE/" NIC);
+	claiming = acquire_start(alice, &ask);
+	UNTIL(host_did("UNBIND " NIC));
+	breaks(NIC, "FAILED_RECOVERY");
+	claim = acquire_wait(claiming);
+	ck_refused(claim, "DeviceFailed");
+	claim_done(&claim);
+	ck_assert(health_is("failed"));
+	ck_driver(NIC, "e1000e");
+}
+END_TEST
+
+/* Thousands of errors: others are answered, and the last word counts. */
+START_TEST(test_a_flood_of_errors)
+{
+	struct ear *owner = listen(alice), *other = listen(bob);
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC });
+
+	ck_claimed(claim);
+	for (int i = 0; i < 1000; i++) {
+		breaks(NIC, "BEGIN_RECOVERY");
+		if (i % 100 == 0)
+			ck_property(bob, DEVICE_PATH "pci_0000_04_00_0", "Device", "State", "host");
+		breaks(NIC, "SUCCESSFUL_RECOVERY");
+	}
+	UNTIL(strv_length(owner->heard) == 2000);
+	ck_assert(health_is("ok"));
+	breaks(NIC, "FAILED_RECOVERY");
+	UNTIL(strv_length(owner->heard) == 2001);
+	all_heard();
+	ck_assert_uint_eq(strv_length(other->heard), 0);
+}
+END_TEST
+
 START_TEST(test_what_failed_may_be_kept_shut)
 {
 	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
@@ -262,13 +357,6 @@ START_TEST(test_what_failed_may_be_kept_shut)
 		"DeviceFailed");
 }
 END_TEST
-
-static void replug(unsigned int device)
-{
-	mock_device_remove(bed.host, "pci", NIC);
-	mock_pci_add(bed.host, NIC, .vendor = 0x8086, .device = device, .class_code = 0x020000,
-		     .group = 3, .iommu = "dmar0", .numa_node = -1);
-}
 
 START_TEST(test_the_same_hardware_again_has_failed_still)
 {
@@ -374,6 +462,10 @@ int main(void)
 	bed_test(suite, start, stop, test_who_controls_may_subscribe, 1);
 	bed_test(suite, start, stop, test_subscriptions_are_bounded, 1);
 	bed_test(suite, start, stop, test_what_failed_is_given_to_nobody, 1);
+	bed_test(suite, start, stop, test_an_end_that_nobody_heard, 1);
+	bed_test(suite, start, stop, test_gone_in_the_middle, 1);
+	bed_test(suite, start, stop, test_it_breaks_under_the_request, 1);
+	bed_test(suite, start, stop, test_a_flood_of_errors, 1);
 	bed_test(suite, start, stop, test_what_failed_may_be_kept_shut, 1);
 	bed_test(suite, start, stop, test_the_same_hardware_again_has_failed_still, 1);
 	bed_test(suite, start, stop, test_a_bridge_fails_for_what_is_below_it, 1);

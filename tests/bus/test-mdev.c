@@ -157,6 +157,29 @@ START_TEST(test_a_platform_device)
 }
 END_TEST
 
+/* Its bus is where it is, whatever its name looks like. */
+START_TEST(test_a_pci_device_of_another_name)
+{
+	static const char *const modes[] = { "cdev", "group" };
+
+	mock_pci_add(bed.host, "odd", .vendor = 0x8086, .device = 0x10d3, .class_code = 0x010802,
+		     .group = 30, .iommu = "dmar0", .driver = "nvme", .numa_node = -1);
+	UNTIL(property_is(root, DEVICE_PATH "odd", "Device", "Driver", "nvme"));
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		_cleanup_claim_ struct claim claim =
+			acquire(alice, .devices = { "odd" }, .mode = modes[i], .device_fds = i > 0);
+
+		ck_claimed(claim);
+		ck_is_on("pci", "odd", "vfio-pci");
+		ck_opened(&claim, i ? "container -, group 30, device odd: end 3"
+				    : "iommufd -, device odd: end 2");
+		ck_assert_str_eq(release(alice, claim.lease), "");
+		UNTIL(lease_gone(root, claim.lease));
+		ck_is_on("pci", "odd", "nvme");
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mdev");
@@ -166,5 +189,6 @@ int main(void)
 	bed_test(suite, start, stop, test_its_group_is_another_one, 1);
 	bed_test(suite, start, stop, test_a_lease_of_one_over_a_restart, 1);
 	bed_test(suite, start, stop, test_a_platform_device, 1);
+	bed_test(suite, start, stop, test_a_pci_device_of_another_name, 1);
 	return bed_main(suite, true);
 }

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +69,15 @@ static void teardown(void)
 	client_free(alice);
 	client_free(root);
 	bed_stop();
+}
+
+/* To a daemon that was started anew. */
+static void reconnect(void)
+{
+	client_free(root);
+	client_free(alice);
+	root = client_new(0);
+	alice = client_new(ALICE);
 }
 
 /* "0000:21:00.0", static: the lease's devices are one. */
@@ -399,10 +409,7 @@ START_TEST(remembered)
 	/* The lease has them in its own journal. */
 	daemon_kill();
 	daemon_start();
-	client_free(root);
-	client_free(alice);
-	root = client_new(0);
-	alice = client_new(ALICE);
+	reconnect();
 	ck_property(root, claim.lease, "Lease", "GuestAddresses",
 		    "[(0000:22:00.0, 00:1c.0), (0000:20:00.0, 00:1d.0)]");
 	end_lease(&claim);
@@ -410,10 +417,7 @@ START_TEST(remembered)
 	/* And the label's are on the disk. */
 	ck_assert_int_eq(daemon_stop(), 0);
 	daemon_start();
-	client_free(root);
-	client_free(alice);
-	root = client_new(0);
-	alice = client_new(ALICE);
+	reconnect();
 	claim = lease_of("vm1", "0000:21:00.0", "0000:22:00.0");
 	ck_assert_str_eq(reserve(alice, claim.lease, "1d", NULL), "");
 	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
@@ -478,10 +482,7 @@ START_TEST(corrupted)
 	ck_assert_int_eq(daemon_stop(), 0);
 	write_places(text);
 	daemon_start();
-	client_free(root);
-	client_free(alice);
-	root = client_new(0);
-	alice = client_new(ALICE);
+	reconnect();
 	UNTIL(daemon_said("Guest addresses"));
 	snprintf(bad, sizeof(bad), "guest-addresses/%u.json.bad", (unsigned int)ALICE);
 	ck_assert_int_eq(fstatat(bed.host->fd, bad, &st, 0), 0);
@@ -494,13 +495,12 @@ START_TEST(corrupted)
 }
 END_TEST
 
-/* Of many labels those are kept that were used last. */
-START_TEST(bounded)
+/* 128 labels, of which vm127 was used the longest time ago. */
+static void restart_with_many(void)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
-	struct claim claim;
 
 	fputs("{ \"version\": 1, \"leases\": {", f);
 	for (int i = 0; i < 128; i++)
@@ -513,20 +513,42 @@ START_TEST(bounded)
 	ck_assert_int_eq(daemon_stop(), 0);
 	write_places(text);
 	daemon_start();
-	client_free(root);
-	client_free(alice);
-	root = client_new(0);
-	alice = client_new(ALICE);
-	claim = lease_of("another", "0000:20:00.0", NULL);
-	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	reconnect();
+}
+
+/* Takes a lease of the label, places its device and ends it. */
+static void ck_placed_as(const char *name, const char *address)
+{
+	struct claim claim = lease_of(name, "0000:20:00.0", NULL);
+	char expected[32];
+
+	snprintf(expected, sizeof(expected), "0000:20:00.0=%s", address);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), expected);
 	end_lease(&claim);
+}
+
+/* Of many labels those are kept that were used last. */
+START_TEST(bounded)
+{
+	restart_with_many();
+	ck_placed_as("another", "00:1e.0");
 	/* The oldest made room for it. */
-	claim = lease_of("vm126", "0000:20:00.0", NULL);
-	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:05.0");
-	end_lease(&claim);
-	claim = lease_of("vm127", "0000:20:00.0", NULL);
-	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
-	end_lease(&claim);
+	ck_placed_as("vm126", "00:05.0");
+	ck_placed_as("vm127", "00:1e.0");
+}
+END_TEST
+
+/* That nothing has changed for a label is no reason to forget that it was used. */
+START_TEST(used_unchanged)
+{
+	restart_with_many();
+	ck_placed_as("vm127", "00:05.0");
+	ck_assert_int_eq(daemon_stop(), 0);
+	daemon_start();
+	reconnect();
+	ck_placed_as("another", "00:1e.0");
+	ck_placed_as("vm127", "00:05.0");
+	ck_placed_as("vm126", "00:1e.0");
 }
 END_TEST
 
@@ -540,6 +562,291 @@ START_TEST(not_kept)
 	tree_remove(bed.host->fd, "guest-addresses");
 	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
 	UNTIL(daemon_said("Guest addresses"));
+	end_lease(&claim);
+}
+END_TEST
+
+/* ---- attacks */
+
+static struct pending *place_start(struct client *client, const char *lease, const char *device,
+				   const char *address)
+{
+	sd_bus_message *m = call_new(client, lease, "Lease", "PlaceDevices");
+
+	ck_assert_int_ge(device ? sd_bus_message_append(m, "a{sv}", 1, device, "s", address)
+				: sd_bus_message_append(m, "a{sv}", 0),
+			 0);
+	return call_send(client, m);
+}
+
+static char *file_text(void)
+{
+	_cleanup_free_ char *path = NULL;
+
+	ck_assert_int_ge(asprintf(&path, "guest-addresses/%u.json", (unsigned int)ALICE), 0);
+	return tree_read(bed.host->fd, "%s", path);
+}
+
+/* "[(0000:22:00.0, 00:1c.0), …]": no address twice, none but those of the lease. */
+static void ck_apart(const char *text)
+{
+	const char *at[32];
+	size_t n = 0;
+
+	for (const char *s = text; (s = strstr(s, ", 00:")); s++) {
+		ck_assert_uint_lt(n, ARRAY_SIZE(at));
+		at[n++] = s;
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			ck_assert_msg(strncmp(at[i], at[j], 8) != 0, "%s", text);
+}
+
+/*
+ * Six who control a lease place and reserve at once, and want the same: one gets it, the others are
+ * told who has it; what all were told at the end is what is kept.
+ */
+START_TEST(at_once)
+{
+	struct claim claim = acquire(alice, .devices = { "pool:ssds*6" }, .name = "vm1",
+				     .persist = true, .shared = true);
+	struct client *clients[6];
+
+	ck_claimed(claim);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = client_new(i % 2 ? 0 : ALICE);
+	for (unsigned int round = 0; round < 5; round++) {
+		struct pending *pending[18];
+		size_t n = 0, placed_at_slot = 0;
+		_cleanup_free_ char *is = NULL;
+
+		for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+			char device[16], address[8];
+
+			ssd_name(device, (int)i);
+			snprintf(address, sizeof(address), "%x", 5 + round);
+			/* The first of these gets the slot, if it has no place yet. */
+			pending[n++] = place_start(clients[i], claim.lease, device, address);
+			pending[n++] = call_start(clients[i], claim.lease, "Lease",
+						  "ReserveGuestAddresses", "as", 1, address);
+			pending[n++] = place_start(clients[i], claim.lease,
+						   round == 4 ? NULL : device, "");
+		}
+		for (size_t i = 0; i < n; i++) {
+			sd_bus_message *reply = call_wait(pending[i]);
+
+			if (*error_of(reply)) {
+				ck_assert_str_eq(error_of(reply), "AddressTaken");
+				ck_assert_ptr_nonnull(strstr(message_of(reply), "00:"));
+			} else if (i % 3 == 0) {
+				placed_at_slot++;
+			}
+			sd_bus_message_unref(reply);
+		}
+		/* One had none before the first round; later all have theirs. */
+		ck_assert_uint_eq(placed_at_slot, round == 0 ? 1 : 0);
+		is = property(root, claim.lease, "Lease", "GuestAddresses");
+		ck_apart(is);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		client_free(clients[i]);
+	{
+		_cleanup_free_ char *before = strdup(places(alice, claim.lease, NULL, NULL));
+		_cleanup_free_ char *text = file_text();
+
+		ck_assert_ptr_nonnull(text);
+		for (int i = 0; i < SSDS; i++) {
+			char device[16], entry[48];
+			const char *at;
+
+			ssd_name(device, i);
+			at = strstr(before, device);
+			ck_assert_ptr_nonnull(at);
+			snprintf(entry, sizeof(entry), "\"%s\":\"%.7s\"", device,
+				 at + strlen(device) + 1);
+			ck_like(text, entry);
+		}
+		end_lease(&claim);
+		claim = acquire(alice, .devices = { "pool:ssds*6" }, .name = "vm1",
+				.persist = true);
+		ck_claimed(claim);
+		ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), before);
+		end_lease(&claim);
+	}
+}
+END_TEST
+
+/* What is no address, or is too many of them. */
+START_TEST(absurd)
+{
+	static const char *const texts[] = {
+		"-1",	      "20",	 "20.0",     "1.8",
+		"005",	      "5.",	 ".0",	     " 5",
+		"5 ",	      "0x5",	 "5.0.0",    "0001:00:05.0",
+		"01:05.0",    "00:",	 "0000:",    "5:0",
+		"00:00:05.0", "05.0\n",	 "\xc3\xa9", "%s%n%s",
+		"5.00000",    "1e.0;rm", "../5",     "00:05.0,multifunction=on",
+	};
+	struct claim claim = lease_of("vm1", "0000:20:00.0", "0000:21:00.0");
+	_cleanup_free_ char *lengthy = calloc(1, 100001);
+	sd_bus_message *m;
+
+	memset(lengthy, '1', 100000);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		ck_assert_msg(streq(reserve(alice, claim.lease, texts[i], NULL), "BadOption"), "%s",
+			      texts[i]);
+		ck_like(places(alice, claim.lease, "0000:20:00.0", texts[i]), "BadOption: ");
+	}
+	ck_assert_str_eq(reserve(alice, claim.lease, "", NULL), "BadOption");
+	ck_assert_str_eq(reserve(alice, claim.lease, lengthy, NULL), "BadOption");
+	ck_like(places(alice, claim.lease, lengthy, ""), "BadOption: ");
+	ck_like(places(alice, claim.lease, "", ""), "BadOption: ");
+	ck_like(places(alice, claim.lease, "/", ""), "NoSuchDevice: ");
+	ck_like(places(alice, claim.lease, "/org/vfiod1/lease/1", ""), "NoSuchDevice: ");
+	ck_like(places(alice, claim.lease, "pool:ssds", ""), "BadOption: ");
+
+	/* Another type than a string; the same device by both its names. */
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "PlaceDevices", "a{sv}", 1,
+				    "0000:20:00.0", "u", 5),
+			 "BadOption");
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "PlaceDevices", "a{sv}", 1,
+				    "0000:20:00.0", "as", 1, "5"),
+			 "BadOption");
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "PlaceDevices", "a{sv}", 2,
+				    "0000:20:00.0", "s", "5", DEVICE_PATH "pci_0000_20_00_0", "s",
+				    "6"),
+			 "BadOption");
+
+	/* More than a bus has; then all that it has, and no room for a device. */
+	for (unsigned int extra = 0; extra < 2; extra++) {
+		m = call_new(alice, claim.lease, "Lease", "ReserveGuestAddresses");
+		ck_assert_int_ge(sd_bus_message_open_container(m, 'a', "s"), 0);
+		for (unsigned int i = 0; i < 257 - extra; i++) {
+			char address[8];
+
+			snprintf(address, sizeof(address), "%02x.%x", i / 8 % 32, i % 8);
+			ck_assert_int_ge(sd_bus_message_append(m, "s", address), 0);
+		}
+		ck_assert_int_ge(sd_bus_message_close_container(m), 0);
+		m = call_wait(call_send(alice, m));
+		ck_assert_str_eq(error_of(m), extra ? "" : "QuotaExceeded");
+		sd_bus_message_unref(m);
+		if (!extra)
+			ck_property(root, claim.lease, "Lease", "GuestAddresses", "[]");
+	}
+	ck_like(places(alice, claim.lease, NULL, NULL), "QuotaExceeded: ");
+	ck_like(places(alice, claim.lease, "0000:20:00.0", "5"), "AddressTaken: ");
+	end_lease(&claim);
+}
+END_TEST
+
+/*
+ * Killed in the middle of placing, again and again: the daemon, or the child that writes. What a
+ * client was told, stays; the file always makes sense.
+ */
+START_TEST(killed)
+{
+	struct claim claim = acquire(alice, .devices = { "pool:ssds*6" }, .name = "vm1",
+				     .persist = true, .shared = true);
+	_cleanup_free_ char *last = NULL, *text = NULL;
+
+	ck_claimed(claim);
+	for (int i = 0; i < 2 * SSDS; i++) {
+		struct pending *pending;
+		char device[16];
+		const char *now;
+
+		ssd_name(device, i / 2);
+		pending = place_start(alice, claim.lease, device, "");
+		for (int turns = 0; turns < i % 5; turns++)
+			bed_turn();
+		if (i % 2) {
+			daemon_kill_child("vfiod-places");
+			call_drop(pending);
+		} else {
+			daemon_kill();
+			call_drop(pending);
+			daemon_start();
+			reconnect();
+		}
+		/* Again, as a client does that got no answer. */
+		now = places(alice, claim.lease, device, "");
+		ck_like(now, device);
+		if (last)
+			for (const char *s = last; s; s = strchr(s, ' '), s = s ? s + 1 : NULL) {
+				char entry[32];
+
+				snprintf(entry, sizeof(entry), "%.20s", s);
+				ck_like(now, entry);
+			}
+		free(last);
+		last = strdup(now);
+	}
+	ck_assert(!daemon_said("makes no sense"));
+	end_lease(&claim);
+	daemon_kill();
+	daemon_start();
+	reconnect();
+	text = file_text();
+	ck_assert_ptr_nonnull(text);
+	claim = acquire(alice, .devices = { "pool:ssds*6" }, .name = "vm1", .persist = true);
+	ck_claimed(claim);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), last);
+	end_lease(&claim);
+}
+END_TEST
+
+/* A disk that does not answer: a client waits for seconds, others not at all; later all is kept. */
+START_TEST(late)
+{
+	int dir = openat(bed.host->fd, "guest-addresses", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct claim one = lease_of("vm1", "0000:20:00.0", NULL);
+	struct claim two = lease_of("vm2", "0000:21:00.0", NULL);
+	_cleanup_free_ char *text = NULL;
+
+	ck_assert_int_ge(dir, 0);
+	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
+	ck_assert_str_eq(places(alice, one.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	UNTIL(daemon_said("the disk does not answer"));
+	ck_assert_str_eq(places(alice, two.lease, NULL, NULL), "0000:21:00.0=00:1e.0");
+	ck_assert_ptr_null(file_text());
+	ck_assert_int_eq(flock(dir, LOCK_UN), 0);
+	UNTIL((free(text), (text = file_text()) && strstr(text, "vm2")));
+	ck_like(text, "\"vm1\"");
+	/* And as ever. */
+	ck_assert_str_eq(places(alice, two.lease, "0000:21:00.0", ""), "0000:21:00.0=00:1e.0");
+	end_lease(&two);
+	two = lease_of("vm3", "0000:21:00.0", NULL);
+	ck_assert_str_eq(places(alice, two.lease, NULL, NULL), "0000:21:00.0=00:1e.0");
+	free(text);
+	text = file_text();
+	ck_like(text, "\"vm3\"");
+	end_lease(&one);
+	end_lease(&two);
+	close(dir);
+}
+END_TEST
+
+/* Somebody else's directory, or a link to one, is not read: leases go on without. */
+START_TEST(foreign)
+{
+	struct claim claim;
+
+	ck_assert_int_eq(daemon_stop(), 0);
+	tree_remove(bed.host->fd, "guest-addresses");
+	if (_i == 0) {
+		ck_assert_int_eq(mkdirat(bed.host->fd, "guest-addresses", 0777), 0);
+		ck_assert_int_eq(fchownat(bed.host->fd, "guest-addresses", ALICE, (gid_t)-1, 0), 0);
+	} else if (_i == 1) {
+		ck_assert_int_eq(symlinkat("/tmp", bed.host->fd, "guest-addresses"), 0);
+	} else {
+		tree_write(bed.host->fd, "x", "guest-addresses");
+	}
+	daemon_start();
+	reconnect();
+	UNTIL(daemon_said("devices may get other guest addresses than before"));
+	claim = lease_of("vm1", "0000:20:00.0", NULL);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
 	end_lease(&claim);
 }
 END_TEST
@@ -559,6 +866,12 @@ int main(void)
 	bed_test(suite, setup, teardown, owners_apart, 1);
 	bed_test(suite, setup, teardown, corrupted, 8);
 	bed_test(suite, setup, teardown, bounded, 1);
+	bed_test(suite, setup, teardown, used_unchanged, 1);
 	bed_test(suite, setup, teardown, not_kept, 1);
+	bed_test(suite, setup, teardown, at_once, 1);
+	bed_test(suite, setup, teardown, absurd, 1);
+	bed_test(suite, setup, teardown, killed, 1);
+	bed_test(suite, setup, teardown, late, 1);
+	bed_test(suite, setup, teardown, foreign, 3);
 	return bed_main(suite, true);
 }

@@ -358,11 +358,13 @@ START_TEST(caller_goes)
 {
 	_cleanup_claim_ struct claim claim =
 		acquire(alice, .devices = { FN_A, FN_B }, .persist = true);
+	struct pending *pending;
 
 	ck_claimed(claim);
 	slow(PORT, "1500");
-	reset_start(alice, claim.lease, FN_A, NULL, "bus");
+	pending = reset_start(alice, claim.lease, FN_A, NULL, "bus");
 	UNTIL(times_done(DID_BUS) == 1);
+	call_drop(pending);
 	client_free(alice);
 	alice = client_new(ALICE);
 	tree_remove(bed.host->fd, "slow/RESET/" PORT);
@@ -380,11 +382,13 @@ START_TEST(daemon_dies)
 {
 	_cleanup_claim_ struct claim claim =
 		acquire(alice, .devices = { FN_A, FN_B }, .persist = true);
+	struct pending *pending;
 
 	ck_claimed(claim);
 	slow(PORT, "1500");
-	reset_start(alice, claim.lease, FN_A, NULL, "bus");
+	pending = reset_start(alice, claim.lease, FN_A, NULL, "bus");
 	UNTIL(times_done(DID_BUS) == 1);
+	call_drop(pending);
 	client_free(alice);
 	client_free(bob);
 	client_free(root);
@@ -399,6 +403,203 @@ START_TEST(daemon_dies)
 	ck_assert_str_eq(release(root, claim.lease), "");
 	UNTIL(lease_gone(root, claim.lease));
 	ck_assert(is_home());
+}
+END_TEST
+
+static bool is_known(const char *device)
+{
+	_cleanup_free_ char *path = mock_asprintf(DEVICE_PATH "%s", device);
+	_cleanup_free_ char *name = property(root, path, "Device", "Name");
+
+	return name != NULL;
+}
+
+/*
+ * Between the leave and the write the host takes what was nobody's: the worker looks again right
+ * before each try, and leaves it alone.
+ */
+START_TEST(host_comes_between)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { APART_A });
+	struct pending *pending;
+	size_t tries;
+
+	ck_claimed(claim);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "e1000e", APART_B), 0);
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_1d_00_1", "Device", "Driver", ""));
+	/* The kernel finds something locked, again and again. */
+	mock_fail(bed.host, "RESET", PORT2, EAGAIN, 0);
+	pending = reset_start(alice, claim.lease, APART_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS2) >= 2);
+	ck_assert_int_eq(mk_bind_by_hand(bed.host->fd, "pci", APART_B, "e1000e"), 0);
+	ck_assert_str_eq(reset_wait(pending), "GroupChanged");
+	ck_message(APART_B);
+	ck_message("e1000e");
+	tries = times_done(DID_BUS2);
+	tree_remove(bed.host->fd, "fail/RESET/" PORT2);
+	/* By now it is known, and refused without a try. */
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_1d_00_1", "Device", "Driver", "e1000e"));
+	ck_assert_str_eq(reset(alice, claim.lease, APART_A, "bus"), "ResetNotOwned");
+	ck_assert_uint_eq(times_done(DID_BUS2), tries);
+	ck_driver(APART_B, "e1000e");
+}
+END_TEST
+
+/* A card that comes into the bus that is to be reset, unknown to whoever allowed it. */
+START_TEST(card_comes_between)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { FN_A, FN_B });
+	struct pending *pending;
+
+	ck_claimed(claim);
+	mock_fail(bed.host, "RESET", PORT, EAGAIN, 0);
+	pending = reset_start(alice, claim.lease, FN_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS) >= 1);
+	add("0000:1c:01.0", PORT, 70, NULL);
+	ck_assert_str_eq(reset_wait(pending), "GroupChanged");
+	ck_message("0000:1c:01.0");
+	ck_property(root, claim.lease, "Lease", "State", "leased");
+	mock_device_remove(bed.host, "pci", "0000:1c:01.0");
+	tree_remove(bed.host->fd, "fail/RESET/" PORT);
+	UNTIL(!is_known("pci_0000_1c_01_0"));
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "");
+}
+END_TEST
+
+/* What is to be reset goes in the middle, or something that is reset with it. */
+START_TEST(device_goes)
+{
+	const char *goes = _i ? FN_B : FN_A;
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { FN_A, FN_B });
+	struct pending *pending;
+
+	ck_claimed(claim);
+	slow(PORT, "1500");
+	pending = reset_start(alice, claim.lease, FN_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS) == 1);
+	mock_device_remove(bed.host, "pci", goes);
+	ck_assert_str_eq(reset_wait(pending), "NoSuchDevice");
+	ck_message(goes);
+	tree_remove(bed.host->fd, "slow/RESET/" PORT);
+	ck_property(root, claim.lease, "Lease", "State", "leased");
+	/* What is left can be reset, and goes home. */
+	ck_assert_str_eq(reset(alice, claim.lease, _i ? FN_A : FN_B, "bus"), "");
+	ck_assert_str_eq(reset(alice, claim.lease, goes, "bus"), "NoSuchDevice");
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	ck_driver(_i ? FN_A : FN_B, "e1000e");
+}
+END_TEST
+
+/* Another device at the address: nothing of it is reset. */
+START_TEST(device_is_another)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { FN_A, FN_B });
+	struct pending *pending;
+	size_t before_it;
+
+	ck_claimed(claim);
+	mock_fail(bed.host, "RESET", PORT, EAGAIN, 0);
+	pending = reset_start(alice, claim.lease, FN_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS) >= 1);
+	mock_device_remove(bed.host, "pci", FN_B);
+	add(FN_B, PORT, 70, NULL);
+	{
+		const char *error = reset_wait(pending);
+
+		/* Gone or replaced, as the worker came to look. */
+		ck_assert_msg(streq(error, "GroupChanged") || streq(error, "NoSuchDevice"),
+			      "%s: %s", error, message);
+	}
+	before_it = times_done(DID_BUS);
+	tree_remove(bed.host->fd, "fail/RESET/" PORT);
+	UNTIL(streq(reset(alice, claim.lease, FN_A, "bus"), "ResetNotOwned"));
+	ck_assert_uint_eq(times_done(DID_BUS), before_it);
+}
+END_TEST
+
+/* The worker hangs in the kernel: the daemon does not, nor do others, and root can end the lease.
+ */
+START_TEST(worker_stuck)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { APART_A });
+	_cleanup_claim_ struct claim other = { .handoff = -EBADF };
+	struct pending *pending;
+	sd_bus_message *m, *reply;
+
+	ck_claimed(claim);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "e1000e", APART_B), 0);
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_1d_00_1", "Device", "Driver", ""));
+	slow(PORT2, "600000");
+	pending = reset_start(alice, claim.lease, APART_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS2) == 1);
+	other = acquire(bob, .devices = { FN_A, FN_B });
+	ck_claimed(other);
+	ck_assert_str_eq(reset(bob, other.lease, FN_A, "bus"), "");
+	ck_assert_str_eq(release(bob, other.lease), "");
+	UNTIL(lease_gone(root, other.lease));
+	m = call_new(root, claim.lease, "Lease", "Revoke");
+	ck_assert_int_ge(sd_bus_message_append(m, "ts", (uint64_t)0, "enough"), 0);
+	reply = call_wait(call_send(root, m));
+	ck_assert_str_eq(error_of(reply), "");
+	sd_bus_message_unref(reply);
+	UNTIL(property_is(root, claim.lease, "Lease", "State", "draining"));
+	/* It is not home, and what the reset reaches is nobody's, as long as that hangs. */
+	claim_done(&other);
+	other = acquire(bob, .devices = { APART_B });
+	ck_refused(other, "GroupDraining");
+	claim_done(&other);
+	other = acquire(bob, .devices = { APART_A });
+	ck_refused(other, "GroupDraining");
+	ck_assert(!pending->reply);
+	/* Whatever held it lets go: here, it is killed. */
+	ck_assert(daemon_kill_child("vfiod-worker"));
+	ck_assert_str_eq(reset_wait(pending), "NoSuchLease");
+	UNTIL(lease_gone(root, claim.lease));
+	claim_done(&other);
+	tree_remove(bed.host->fd, "slow/RESET/" PORT2);
+	other = acquire(bob, .devices = { APART_B });
+	ck_claimed(other);
+}
+END_TEST
+
+/*
+ * The daemon dies while a worker tries, and the next one does not know what was reserved: the
+ * worker does nothing more, and whoever gets the sibling is left alone.
+ */
+START_TEST(daemon_dies_while_it_tries)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { APART_A }, .persist = true);
+	_cleanup_claim_ struct claim other = { .handoff = -EBADF };
+	size_t tries;
+	struct pending *pending;
+
+	ck_claimed(claim);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "e1000e", APART_B), 0);
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_1d_00_1", "Device", "Driver", ""));
+	mock_fail(bed.host, "RESET", PORT2, EAGAIN, 0);
+	pending = reset_start(alice, claim.lease, APART_A, NULL, "bus");
+	UNTIL(times_done(DID_BUS2) >= 1);
+	call_drop(pending);
+	client_free(alice);
+	client_free(bob);
+	client_free(root);
+	daemon_kill();
+	daemon_start();
+	alice = client_new(ALICE);
+	bob = client_new(BOB);
+	root = client_new(0);
+	other = acquire(bob, .devices = { APART_B });
+	ck_claimed(other);
+	tries = times_done(DID_BUS2);
+	tree_remove(bed.host->fd, "fail/RESET/" PORT2);
+	UNTIL(streq(reset(root, claim.lease, APART_A, "function"), ""));
+	ck_assert_uint_eq(times_done(DID_BUS2), tries);
+	ck_assert_str_eq(reset(root, claim.lease, APART_A, "bus"), "ResetNotOwned");
+	ck_assert_str_eq(release(bob, other.lease), "");
+	ck_assert_str_eq(release(root, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
 }
 END_TEST
 
@@ -513,6 +714,12 @@ int main(void)
 	tcase_add_test(tcase, released_meanwhile);
 	tcase_add_test(tcase, caller_goes);
 	tcase_add_test(tcase, daemon_dies);
+	tcase_add_test(tcase, host_comes_between);
+	tcase_add_test(tcase, card_comes_between);
+	tcase_add_loop_test(tcase, device_goes, 0, 2);
+	tcase_add_test(tcase, device_is_another);
+	tcase_add_test(tcase, worker_stuck);
+	tcase_add_test(tcase, daemon_dies_while_it_tries);
 	tcase_add_test(tcase, fails);
 	tcase_add_test(tcase, domains);
 	tcase_add_test(tcase, explain);

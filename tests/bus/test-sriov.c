@@ -82,6 +82,31 @@ static const char *set_vfs(struct client *client, const char *path, unsigned int
 	return call_error(client, path, "Device", "SetNumVfs", "u", n);
 }
 
+static const char *pending_error(struct pending *pending)
+{
+	static char name[64];
+	sd_bus_message *reply = call_wait(pending);
+
+	snprintf(name, sizeof(name), "%s", error_of(reply));
+	sd_bus_message_unref(reply);
+	return name;
+}
+
+static bool number_is(const char *device, const char *value)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", device);
+	_cleanup_free_ char *now = tree_read(bed.host->fd, "%s/sriov_numvfs", path);
+
+	return streq0(now, value);
+}
+
+static bool driver_is(const char *device, const char *driver)
+{
+	_cleanup_free_ char *now = host_driver(device);
+
+	return streq0(now, driver);
+}
+
 static bool fence_is(const char *device, const char *value)
 {
 	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", device);
@@ -273,8 +298,44 @@ START_TEST(test_what_the_kernel_refuses)
 	/* Whoever does it dies. */
 	mock_kill_after(bed.host, "NUMVFS", NIC, 0);
 	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "DriverFailed");
+	ck_assert(fence_is(NIC, "1"));
 	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
 	ck_property(root, NIC_PATH, "Device", "NumVfs", "2");
+}
+END_TEST
+
+/* The daemon dies, and whoever makes them lives on: the next one waits for him. */
+START_TEST(test_over_a_crash)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	struct pending *making;
+
+	if (_i)
+		mock_kill_after(bed.host, "NUMVFS", NIC, 0);
+	tree_write(bed.host->fd, "2000\n", "slow/NUMVFS/" NIC);
+	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
+	UNTIL(fence_is(NIC, "0"));
+	daemon_kill();
+	call_drop(making);
+	daemon_start();
+	ck_assert(fence_is(NIC, "0"));
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 1), "GroupBusy");
+	claim = acquire(bob, .devices = { NIC });
+	ck_refused(claim, "GroupBusy");
+	claim_done(&claim);
+	UNTIL(fence_is(NIC, "1"));
+	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", _i ? "0" : "2"));
+	UNTIL(streq(set_vfs(root, NIC_PATH, 0), ""));
+	claim = acquire(bob, .devices = { NIC });
+	ck_claimed(claim);
+	/* It is told but once. */
+	ck_assert_str_eq(release(bob, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	tree_write(bed.host->fd, "0\n", "sys/bus/pci/devices/" NIC "/sriov_drivers_autoprobe");
+	daemon_kill();
+	daemon_start();
+	ck_property(root, NIC_PATH, "Device", "State", "host");
+	ck_assert(fence_is(NIC, "0"));
 }
 END_TEST
 
@@ -301,8 +362,7 @@ START_TEST(test_while_the_daemon_probes)
 	mock_pci_add(bed.host, "0000:20:00.0", .vendor = 0x8086, .device = 0x10d4,
 		     .class_code = 0x020000, .group = 20, .iommu = "dmar0", .numa_node = -1);
 	mk_first_probe(bed.host->fd, "pci", "0000:20:00.0");
-	UNTIL(host_did("PROBE 0000:20:00.0"));
-	ck_driver("0000:20:00.0", "eager");
+	UNTIL(driver_is("0000:20:00.0", "eager"));
 	ck_driver(NEW_0, "");
 	ck_driver(NEW_1, "");
 	/* Nor does anything that puts the switch back. */
@@ -311,8 +371,75 @@ START_TEST(test_while_the_daemon_probes)
 	UNTIL(probing_is("1"));
 	ck_driver(NEW_0, "");
 	ck_driver(NEW_1, "");
-	ck_assert(!host_did("PROBE " NEW_0));
-	ck_assert(!host_did("PROBE " NEW_1));
+}
+END_TEST
+
+/* Whoever looks for what waits while they are made: root, or the daemon that has lost events. */
+START_TEST(test_while_everything_is_read_again)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	struct pending *making;
+
+	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
+	policy("\"acquire\", \"withhold\", \"sriov\"", "\"e1000*\"");
+	claim = acquire(alice, .devices = { "0000:02:01.0" }, .withhold = { "0000:02:02.0" });
+	ck_claimed(claim);
+	ck_assert(probing_is("0"));
+	/* The fence is up for long before and after. */
+	tree_write(bed.host->fd, "1500\n", "slow/STORE/sriov_drivers_autoprobe");
+	tree_write(bed.host->fd, "", "uevent-drops");
+	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
+	UNTIL(fence_is(NIC, "0"));
+	kill(bed.daemon, SIGSTOP);
+	for (int i = 0; i < 64; i++)
+		mk_event(bed.host->fd, "change", "pci", DISK, "devices/x", NULL, NULL);
+	UNTIL(number_is(NIC, "2"));
+	ck_assert(fence_is(NIC, "0"));
+	kill(bed.daemon, SIGCONT);
+	ck_assert(tree_exists(bed.host->fd, "uevent-dropped"));
+	mk_event_lost(bed.host->fd);
+	UNTIL(daemon_said("were lost"));
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", ""), "");
+	ck_assert_str_eq(pending_error(making), "");
+	ck_assert(fence_is(NIC, "1"));
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", ""), "");
+	/* What came after them has had its probe: theirs would have been before. */
+	mock_pci_add(bed.host, "0000:20:00.0", .vendor = 0x8086, .device = 0x10d4,
+		     .class_code = 0x020000, .group = 20, .iommu = "dmar0", .numa_node = -1);
+	mk_first_probe(bed.host->fd, "pci", "0000:20:00.0");
+	UNTIL(driver_is("0000:20:00.0", "eager"));
+	ck_driver(NEW_0, "");
+	ck_driver(NEW_1, "");
+	/* A daemon that begins anew does not take them for waiting ones. */
+	daemon_kill();
+	daemon_start();
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	UNTIL(probing_is("1"));
+	ck_driver(NEW_0, "");
+	ck_driver(NEW_1, "");
+}
+END_TEST
+
+/* The PF's lease ends while it is given functions: they are not the host's drivers' for that. */
+START_TEST(test_its_lease_ends_meanwhile)
+{
+	_cleanup_claim_ struct claim pf = acquire(alice, .devices = { NIC });
+	struct pending *making;
+
+	ck_claimed(pf);
+	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
+	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
+	UNTIL(streq(set_vfs(root, NIC_PATH, 1), "GroupBusy"));
+	ck_assert_str_eq(release(alice, pf.lease), "");
+	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	ck_assert_str_eq(pending_error(making), "");
+	ck_property(root, pf.lease, "Lease", "State", "draining");
+	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	UNTIL(lease_gone(root, pf.lease));
+	ck_driver(NEW_0, "");
+	ck_driver(NIC, "e1000e");
 }
 END_TEST
 
@@ -336,7 +463,10 @@ int main(void)
 	bed_test(suite, start, stop, test_another_program_of_the_owner, 1);
 	bed_test(suite, start, stop, test_meanwhile, 1);
 	bed_test(suite, start, stop, test_what_the_kernel_refuses, 1);
+	bed_test(suite, start, stop, test_over_a_crash, 2);
 	bed_test(suite, start, stop, test_a_failed_one, 1);
+	bed_test(suite, start, stop, test_its_lease_ends_meanwhile, 1);
 	bed_test(suite, start_broker, stop, test_while_the_daemon_probes, 1);
+	bed_test(suite, start_broker, stop, test_while_everything_is_read_again, 1);
 	return bed_main(suite, true);
 }

@@ -72,7 +72,7 @@ echo "== what there is"
 run 0 "$as_user" $stranger "$ctl" list
 out '^0000:03:00.0 +3 +host +e1000e +- +8086:10d3'
 run 0 "$as_user" $stranger "$ctl" tree
-out '^dmar0  intel-iommu$' '^├─ group 2  host$' '^│  └─ 0000:02:02.0  host  e1000'
+out '^dmar0  intel-iommu  39-bit addresses$' '^├─ group 2  host$' '^│  └─ 0000:02:02.0  host  e1000'
 run 0 "$ctl" list groups
 out '^ +5 +host +no .* 0000:00:05.0, 0000:05:01.0$'
 run 0 "$ctl" show 04:00.0
@@ -144,6 +144,7 @@ out '^pair +- +2 +0 +0 +0$'
 run 0 "$as_user" $vmm "$ctl" explain 'pool:pair*2'
 out '^pair +0000:02:01.0 +with 1 other of its group; of 2 in the pool$' \
     '^pair +0000:02:02.0 +no other device has to be shut off for it; of 2 in the pool'
+# shellcheck disable=SC2016 # for the inner shell
 run 0 "$as_user" $vmm "$ctl" run 'pool:pair*2' -- bash -c '"$0" pools; echo "$@"' "$ctl" '{fd:02:01.0}' '{fd:02:02.0}'
 out '^pair +- +0 +2 +0 +0$' '^[0-9]+ [0-9]+$'
 settle
@@ -163,6 +164,25 @@ run 4 "$as_user" $vmm "$ctl" run --qemu --memlock=none --name=vm7 02:01.0 02:02.
     echo qemu -device edu,addr=1d.1
 err '0000:02:02.0 cannot have the guest address 00:1d.0, which it had before: its slot is that of an emulated device' \
     '\[AddressTaken\]'
+settle
+
+echo "== the picture"
+command -v dot >/dev/null || { echo "dot is not here: install graphviz" >&2; exit 1; }
+run 2 "$ctl" graph --json=short
+# shellcheck disable=SC2016 # for the inner shell
+run 0 "$as_user" $vmm "$ctl" run --qemu --memlock=none --name=vm7 02:01.0 02:02.0 -- bash -c \
+    '"$0" graph; "$0" tree >&2' "$ctl"
+cp "$work/out" "$work/graph" && cp "$work/err" "$work/tree"
+dot -Tplain "$work/graph" >"$work/out" || fail "dot does not take the graph"
+for device in 0000:02:01.0 0000:03:00.0 0000:08:10.2 gpu.0; do
+    [ "$(grep -c "^node .*$device" "$work/out")" = 1 ] || fail "$device is not drawn once"
+done
+out "^node .*\"$(id -nu $vmm): vm7\\\\ncdev\\\\nleased\"" \
+    '^edge "/org/vfiod1/device/pci_0000_02_01_0" "/org/vfiod1/lease/.* "00:1e.0" ' \
+    '^edge "/org/vfiod1/device/pci_0000_00_05_0" "/org/vfiod1/device/pci_0000_05_01_0" '
+cp "$work/tree" "$work/out"
+out '0000:02:01.0  granted  vfio-pci \(was e1000\)  guest 00:1e.0' \
+    '0000:08:00.0  host  igb  2 of 8 VFs' '0000:08:10.2  host  igbvf  VF of 0000:08:00.0'
 settle
 
 echo "== polkit: not on this bus, but its agent is started where a rule asks and somebody can answer"

@@ -829,8 +829,18 @@ static int method_get_uses(sd_bus_message *m, void *userdata, sd_bus_error *erro
 		      : sd_bus_reply_method_return(m, "as", 0);
 }
 
+/* A function by itself, and nothing else. */
+static int method_get_reset_domains(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *path = sd_bus_message_get_path(m);
+
+	return sd_bus_reply_method_return(m, "a{sa(oo)}", 1, "function", 1, path, "/");
+}
+
 static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("GetResetDomains", "", "a{sa(oo)}", method_get_reset_domains,
+		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("GetUses", "", "as", method_get_uses, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Name", "s", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Subsystem", "s", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),

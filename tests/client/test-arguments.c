@@ -144,6 +144,9 @@ START_TEST(test_qemu_addresses)
 		{ "qemu -device {\"driver\":\"edu\",\"addr\":\"7\",\"bus\":\"rp1\"}", "" },
 		{ "qemu -device {\"driver\":\"edu\",\"bus\":\"pcie.0\",\"addr\":\"7\"}",
 		  "00:07.0" },
+		{ "qemu -device {\"driver\":\"edu\",\"addr\":57}", "00:07.1" },
+		{ "qemu -device {\"driver\":\"edu\",\"addr\":-1}", "" },
+		{ "qemu -device {\"driver\":\"edu\",\"addr\":256}", "" },
 		{ "qemu -device {nonsense", "" },
 	};
 

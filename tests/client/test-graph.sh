@@ -16,6 +16,7 @@ for n in 0 1 7 200; do
     timeout 120 dot -Tsvg "$work/host.dot" >"$work/host.svg" 2>"$work/err" || { cat "$work/err"; exit 1; }
     [ ! -s "$work/err" ] || { echo "dot complains of $n devices:"; cat "$work/err"; exit 1; }
     python3 - "$work/host.svg" $n <<'PY'
+import re
 import sys
 import xml.etree.ElementTree as ET
 
@@ -45,29 +46,41 @@ if n:
     # a picture that a browser can show: it grows with the host in one direction
     assert width < 3000 and height < 400 + 120 * n, (width, height)
 
-# no two devices, leases or resets on one another, and every text inside its box
-boxes = []
-for g in svg.iter(ns + "g"):
-    if g.get("class") != "node":
-        continue
-    shape = next(e for e in g if e.tag in (ns + "polygon", ns + "ellipse"))
-    if shape.tag == ns + "polygon":
-        points = [tuple(map(float, p.split(","))) for p in shape.get("points").split()]
-        x, y = [p[0] for p in points], [p[1] for p in points]
-        box = (min(x), min(y), max(x), max(y))
-    else:
+# left, upper, right and lower edge of a node; one that is rounded is a path of curves
+def box_of(g):
+    shape = next(e for e in g if e.tag in (ns + "polygon", ns + "ellipse", ns + "path"))
+    if shape.tag == ns + "ellipse":
         cx, cy, rx, ry = (float(shape.get(k)) for k in ("cx", "cy", "rx", "ry"))
-        box = (cx - rx, cy - ry, cx + rx, cy + ry)
-    for t in g.iter(ns + "text"):
-        assert box[0] <= float(t.get("x")) <= box[2] and box[1] <= float(t.get("y")) <= box[3] + 1
-    boxes.append((box, g.find(ns + "title").text))
+        return cx - rx, cy - ry, cx + rx, cy + ry
+    points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", shape.get("points") or shape.get("d"))
+    x, y = [float(p[0]) for p in points], [float(p[1]) for p in points]
+    return min(x), min(y), max(x), max(y)
+
+nodes = [g for g in svg.iter(ns + "g") if g.get("class") == "node"]
+boxes = {g.find(ns + "title").text: box_of(g) for g in nodes}
 assert len(boxes) >= n
-boxes.sort()
-for i, (a, name) in enumerate(boxes):
-    for b, other in boxes[i + 1:]:
+
+# every text inside its box, and no two devices, leases or resets on one another
+for g in nodes:
+    box = box_of(g)
+    for t in g.iter(ns + "text"):
+        assert box[0] <= float(t.get("x")) <= box[2] and box[1] + 6 <= float(t.get("y")) <= box[3], t.text
+ordered = sorted((box, name) for name, box in boxes.items())
+for i, (a, name) in enumerate(ordered):
+    for b, other in ordered[i + 1:]:
         if b[0] >= a[2]:
             break
         assert a[1] >= b[3] or b[1] >= a[3], (name, other)
+
+# a lease or reset stands to the right of its devices, at their height: lines to it are short
+edges = [g.find(ns + "title").text.split("->") for g in svg.iter(ns + "g") if g.get("class") == "edge"]
+ties = [(a, b) for a, b in edges if "/device/" not in b]
+assert n < 12 or ties
+for a, b in ties:
+    assert boxes[a][2] <= boxes[b][0], (a, b)
+for b in {b for a, b in ties}:
+    upper, lower = min(boxes[a][1] for a, c in ties if c == b), max(boxes[a][3] for a, c in ties if c == b)
+    assert upper - 500 <= boxes[b][1] and boxes[b][3] <= lower + 500, (b, boxes[b], upper, lower)
 PY
 done
 echo "all good"

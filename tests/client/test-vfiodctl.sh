@@ -110,7 +110,7 @@ out '^groups whose IOMMU sysfs does not name$' 'no driver'
 run 0 env LC_ALL=C "$ctl" tree
 out '^\|- group 2' '^\|  `- 0000:02:02.0'
 run 0 "$ctl" show 03:00.0
-out '^ +Vendor  8086$' '^ +Product  10d3$' '^ +Group  3$'
+out '^ +Vendor  8086$' '^ +Product  10d3$' '^ +Group  3$' '^ +ResetDomains  function 0000:03:00\.0$'
 run 0 "$ctl" show 12 dmar0
 out '^ +ReservedRegions  0xfee00000  0xfeefffff  msi$' '^ +Driver  intel-iommu$'
 run 0 "$ctl" show 00:1f.2

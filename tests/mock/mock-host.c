@@ -298,10 +298,16 @@ void mock_pci_add_full(struct mock_host *mock, const char *name, const struct mo
 	tree_mkdir(mock->fd, "%s", path);
 	write_pci_attributes(mock, path, pci);
 	write_pci_optional(mock, path, name, pci);
+	/* The kernel knows whose it is, and links the two only after the event
+	 * (pci_iov_add_virtfn()). */
 	if (pci->physfn)
-		link_physfn(mock, path, pci->physfn);
+		tree_write(mock->fd, pci->physfn, "physfn/%s", name);
 	add_device(mock, "pci", name, path, pci->group, pci->iommu);
 	mk_event(mock->fd, "add", "pci", name, path, NULL, NULL);
+	if (pci->physfn) {
+		link_physfn(mock, path, pci->physfn);
+		mk_event(mock->fd, "change", "pci", name, path, NULL, NULL);
+	}
 	if (pci->driver && mk_bind(mock->fd, "pci", name, pci->driver) < 0)
 		errx(1, "mock: %s does not bind %s", pci->driver, name);
 }
@@ -352,6 +358,7 @@ void mock_device_remove(struct mock_host *mock, const char *bus, const char *nam
 	leave_group(mock, path, name);
 	tree_remove(mock->fd, "%s", path);
 	tree_remove(mock->fd, "parked/%s", name);
+	tree_remove(mock->fd, "physfn/%s", name);
 	tree_remove(mock->fd, "children/%s", name);
 	mk_event(mock->fd, "remove", bus, name, path, NULL, NULL);
 }

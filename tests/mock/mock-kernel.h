@@ -21,6 +21,7 @@
  *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
  *   owned/GROUP      DMA ownership of the group is taken: host drivers are refused
  *   old-kernel       driver_override takes the device lock (before 6.12.91)
+ *   physfn/DEVICE    the PF of a VF
  *   busy/NAME        a block device is open exclusively
  *   foreign/NODE     who else may open a node, in words
  *   acl/NODE/UID     an ACL entry

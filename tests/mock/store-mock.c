@@ -115,6 +115,14 @@ int store_group(const struct host *host, uint32_t group, const char *attr, const
 	return 0;
 }
 
+/* The mocked one is probed in place. */
+int store_mdev_anew(const struct host *host, const char *device)
+{
+	_cleanup_close_ int root = open_root(host);
+
+	return root < 0 ? root : mk_probe(root, "mdev", device);
+}
+
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)
 {
 	_cleanup_close_ int root = open_root(host);

@@ -9,7 +9,7 @@
 
 #include "daemon/vfio/open.h"
 
-#include "policy/topology.h"
+#include "daemon/sysfs/attr.h"
 #include "tests/mock/mock-kernel.h"
 #include "tests/mock/tree.h"
 
@@ -97,7 +97,7 @@ int vfio_device_node(const struct host *host, const char *device, char **node)
 
 	if (root < 0)
 		return root;
-	path = mk_device_path(root, device_bus_of_name(device), device);
+	path = mk_device_path(root, attr_bus_of(host->sys, device), device);
 	if (path)
 		names = tree_list(root, "%s/vfio-dev", path);
 	if (!names || !*names)

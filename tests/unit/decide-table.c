@@ -43,6 +43,8 @@ const struct world_device lab[] = {
 	{ "0000:10:00.0", 19, "xhci_hcd", "vfio-pci", "1b36:000d:0c0330" },
 	{ "0000:30:00.0", 60, "odd", "vfio-pci", "aaaa:0002:ff0000", .failed = true },
 	{ "0000:30:00.1", 60, "odd", "vfio-pci", "aaaa:0002:ff0000" },
+	{ "0000:2f:00.0", 61, "odd", "vfio-pci", "aaaa:0003:ff0000", .failed = true },
+	{ "0000:31:00.0", 62, "odd", "vfio-pci", "aaaa:0003:ff0000" },
 	/* A pair in a group, and three that are alone, on three nodes and on none. */
 	{ "0000:20:00.0", 40, "nvme", "vfio-pci", "144d:a808:010802", .node = 1 },
 	{ "0000:20:00.1", 40, "nvme", "vfio-pci", "144d:a808:010802", .node = 1 },
@@ -73,6 +75,7 @@ const char open_policy[] =
 	"\"wide\":{\"devices\":[{\"address\":\"0000:24:00.0\"},"
 	"{\"address\":\"0000:22:00.0\"}]},"
 	"\"two\":{\"devices\":[{\"address\":\"0000:2[01]:*\"}]},"
+	"\"worn\":{\"devices\":[{\"product\":\"0003\"}]},"
 	"\"none\":{\"devices\":[{\"vendor\":\"ffff\"}]}},"
 	"\"rules\":[{\"id\":\"all\",\"subjects\":[{\"users\":[\"*\"]}]," EVERYTHING "}]}";
 
@@ -128,6 +131,12 @@ const char pin_policy[] =
 	"\"pin\":{\"serial\":\"" SERIAL "\"}}],\"allow\":[\"acquire\"],"
 	"\"consent\":{\"drivers\":[\"*\"]}},"
 	"{\"id\":\"rest\",\"subjects\":[{\"users\":[\"*\"]}]," EVERYTHING "}]}";
+
+static const char serial_policy[] =
+	"{\"version\":1,\"rules\":[{\"id\":\"ssd\",\"subjects\":[{\"users\":[\"*\"]}],"
+	"\"devices\":[{\"address\":\"*\",\"pin\":{\"vendor\":\"8086\",\"product\":\"1572\","
+	"\"serial\":\"00-11-22-33-44-55-66-78\"}}],\"allow\":[\"acquire\"],"
+	"\"consent\":{\"drivers\":[\"*\"]}}]}";
 
 #define LEASED_02                                                 \
 	{                                                         \
@@ -1019,6 +1028,17 @@ const struct row rows[] = {
 	  .policy = open_policy,
 	  .devices = "pool:ssds*3x",
 	  .reason = REASON_NO_SUCH_POOL },
+	{ .what = "not the first, which broke",
+	  .policy = open_policy,
+	  .devices = "pool:worn",
+	  .plan = "0000:31:00.0 grant vfio-pci",
+	  .why = "of 2 in the pool, before it in the order: 1 device-failed" },
+	{ .what = "not even when nothing else is left",
+	  .policy = open_policy,
+	  .devices = "pool:worn*2",
+	  .root = true,
+	  .reason = REASON_POOL_EMPTY,
+	  .says = "1 device-failed" },
 	{ .what = "several of no such pool",
 	  .policy = open_policy,
 	  .devices = "pool:x*3",
@@ -1067,6 +1087,17 @@ const struct row rows[] = {
 	  .devices = "0000:23:00.0",
 	  .reason = REASON_PIN,
 	  .says = "vendor 144d, not 8086" },
+	{ .what = "nothing of what is pinned: all of it is said, and whole",
+	  .policy = serial_policy,
+	  .devices = "0000:21:00.0",
+	  .reason = REASON_PIN,
+	  .says = "vendor 144d, not 8086; product a808, not 1572; serial number " SERIAL
+		  ", not 00-11-22-33-44-55-66-78." },
+	{ .what = "a device without a serial number",
+	  .policy = serial_policy,
+	  .devices = "0000:22:00.0",
+	  .reason = REASON_PIN,
+	  .says = "serial number none, not 00-11-22-33-44-55-66-78" },
 	{ .what = "one of two pins holds",
 	  .policy = pin_policy,
 	  .devices = "0000:21:00.0",

@@ -301,6 +301,20 @@ START_TEST(directories)
 }
 END_TEST
 
+START_TEST(buses)
+{
+	tree_mkdir(mock->fd, "d/bus/pci/devices/odd");
+	ck_assert_str_eq(attr_bus_of(dir, "0000:03:00.0"), "pci");
+	ck_assert_str_eq(attr_bus_of(dir, "10000:e1:00.0"), "pci");
+	ck_assert_str_eq(attr_bus_of(dir, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"), "mdev");
+	ck_assert_str_eq(attr_bus_of(dir, "e0000000.dma"), "platform");
+	ck_assert_str_eq(attr_bus_of(dir, "odd"), "pci");
+	ck_assert_str_eq(attr_bus_of(dir, ".."), "platform");
+	ck_assert_str_eq(attr_bus_of(dir, "../devices/odd"), "platform");
+	ck_assert_str_eq(attr_bus_of(dir, ""), "platform");
+}
+END_TEST
+
 START_TEST(names)
 {
 	char longest[257];
@@ -361,6 +375,7 @@ int main(void)
 	tcase_add_test(tc, links);
 	tcase_add_test(tc, link_paths);
 	tcase_add_test(tc, directories);
+	tcase_add_test(tc, buses);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, clean);
 	tcase_add_test(tc, outcomes);

@@ -446,8 +446,8 @@ END_TEST
 /* Every policy, every lease of the rows, every request, on every kernel, for every user. */
 START_TEST(test_crossed)
 {
-	static const char *const policies[] = { NULL, open_policy, careful_policy, node_policy,
-						vfs_policy, pin_policy };
+	static const char *const policies[] = { NULL,	     open_policy, careful_policy,
+						node_policy, vfs_policy,  pin_policy };
 	static const char *const kernels[] = { NULL, "group", "iommufd cdev", "" };
 	static const uid_t uids[] = { 0, ALICE, BOB, CAROL };
 	size_t allowed = 0, refused = 0;

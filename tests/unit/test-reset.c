@@ -439,6 +439,28 @@ START_TEST(prospects)
 }
 END_TEST
 
+/* VFs that the host uses: the VMM's reset of their PF takes them along, and vfiod's does not come.
+ */
+START_TEST(prospects_of_a_pf)
+{
+	struct rule rule = { .id = (char *)"r", .verbs = 1U << VERB_ACQUIRE | 1U << VERB_RESET };
+	struct policy policy = { .rules = &rule, .n_rules = 1 };
+	const struct plan_row one = { "9:0.0", ACTION_GRANT };
+	_cleanup_(decision_freep) struct decision *d = decision(&one, 1);
+	_cleanup_free_ char *text = NULL;
+
+	usual();
+	ck_assert_int_eq(free_and_strdup(&topology_device(&t, "0000:09:10.0")->driver, "igbvf"), 0);
+	text = prospects_text(&policy, d);
+	ck_assert_str_eq(text,
+			 "09:00.0 function vmm: 0000:09:10.0 is not in the claim\n"
+			 "09:00.0 slot: 0000:09:10.0 is not in the claim; 0000:09:10.2 would be on "
+			 "no VFIO driver, so the VMM cannot\n"
+			 "09:00.0 bus: 0000:09:10.0 is not in the claim; 0000:09:10.2 would be on "
+			 "no VFIO driver, so the VMM cannot");
+}
+END_TEST
+
 START_TEST(prospects_refused)
 {
 	struct rule rule = { .id = (char *)"r", .verbs = 1U << VERB_ACQUIRE };
@@ -473,6 +495,7 @@ int main(void)
 	tcase_add_test(tcase, missing);
 	tcase_add_test(tcase, reserved);
 	tcase_add_test(tcase, prospects);
+	tcase_add_test(tcase, prospects_of_a_pf);
 	tcase_add_test(tcase, prospects_refused);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/lease/step.h"
+#include "daemon/sysfs/reset.h"
 #include "daemon/sysfs/write.h"
 #include "tests/mock/mock-host.h"
 
@@ -637,6 +638,44 @@ START_TEST(test_stopped_before_it_began)
 }
 END_TEST
 
+/* ---- what a reset reaches, as sysfs has it */
+
+static void assert_below(const char *device, const char *const *expected)
+{
+	_cleanup_strv_ char **names = NULL;
+	size_t n = 0;
+
+	ck_assert_int_eq(sysfs_list_below(&host, device, &names), 0);
+	for (; expected[n]; n++)
+		ck_assert_msg(strv_contains(names, expected[n]), "%s is not below %s", expected[n],
+			      device);
+	ck_assert_uint_eq(strv_length(names), n);
+}
+
+#define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+START_TEST(test_below)
+{
+	_cleanup_strv_ char **none = NULL;
+
+	/* A PF with two VFs behind A, and a mediated device of B. The mock has VFs elsewhere. */
+	mock_pci_add(mock, "0000:05:00.0", .group = 20, .driver = "other", .numa_node = -1,
+		     .parent = "pci0000:00/" BRIDGE "/" A);
+	mock_pf(mock, "0000:05:00.0", 2);
+	ck_assert_int_eq(mock_set_num_vfs(mock, "0000:05:00.0", 2), 0);
+	mock_device_add(mock, "mdev", UUID, "pci0000:00/" BRIDGE "/" B, 30, NULL);
+	/* What is of no bus that resets reach, and what only looks like a device. */
+	mock_net_add(mock, B, "eth0", 2);
+	tree_mkdir(mock->fd, "sys/devices/pci0000:00/" BRIDGE "/0000:99:00.0");
+	assert_below(BRIDGE, (const char *const[]){ A, B, "0000:05:00.0", "0000:05:10.0",
+						    "0000:05:10.1", UUID, NULL });
+	assert_below("0000:05:00.0", (const char *const[]){ "0000:05:10.0", "0000:05:10.1", NULL });
+	assert_below("0000:05:10.0", (const char *const[]){ NULL });
+	assert_below(B, (const char *const[]){ UUID, NULL });
+	ck_assert_int_eq(sysfs_list_below(&host, "0000:77:00.0", &none), -ENOENT);
+	ck_assert_int_lt(sysfs_list_below(&host, "../pci", &none), 0);
+}
+END_TEST
+
 /* ---- devices that go, or are others */
 
 START_TEST(test_gone)
@@ -1016,6 +1055,7 @@ int main(void)
 	tcase_add_test(tc, test_hang_up);
 	tcase_add_test(tc, test_stop);
 	tcase_add_test(tc, test_stopped_before_it_began);
+	tcase_add_test(tc, test_below);
 	tcase_add_test(tc, test_gone);
 	tcase_add_test(tc, test_gone_before_claim);
 	tcase_add_test(tc, test_replaced);

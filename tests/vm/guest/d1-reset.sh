@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Resets of a function, a slot and a bus: done where the lease has all of it, by vfiod and by the VMM, else refused.
+# kernels: iommufd hotplug
 # limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
@@ -29,6 +30,15 @@ mapfile -t nics < <(cd "$pci/$bridge" && printf '%s\n' 0000:*)
 is "of one of two NICs behind a bridge" "$(domain "${nics[0]}")" "$(paths "${nics[@]}")"
 is "of the bridge" "$(domain "$bridge")" "$(paths "$bridge" "${nics[@]}")"
 is "of the PF" "$(domain "$pf")" "$(paths "$pf")"
+
+# ---- how a function is reset is root's to choose
+# QEMU's e1000e has no FLR, and its power management puts nothing back: alone on its bus, it has the
+# method "bus" too.
+like "the NIC's methods" "$(cat "$pci/$nic/reset_method")" '(^| )bus( |$)'
+is "the bus tells the same" "$(property "$(device_path "$nic")" Device ResetMethods | jq -r 'join(" ")')" "$(cat "$pci/$nic/reset_method")"
+echo bus >"$pci/$nic/reset_method"
+check "read anew" vfiodctl rescan
+is "root has chosen another, and it is told" "$(property "$(device_path "$nic")" Device ResetMethods)" '["bus"]'
 
 # ---- done: a register that a reset puts back says so
 tipg=0x410
@@ -72,6 +82,7 @@ for mode in $(fd_modes); do
 	tells "$mode: takes them" alice take h
 	check "$mode: uses the first" use alice "$mode" "${two[0]}"
 	if [ "$mode" = cdev ]; then
+		tells "$mode: hot reset by the VMM, with one of them bound" alice hot-reset "device:${two[0]}"
 		tells "$mode: and the second" alice bind "device:${two[1]}" iommufd:-
 		groups=''
 	else
@@ -94,8 +105,9 @@ client alice alice
 like "explain: all of it" "$(as alice vfiodctl explain --mode=group "${two[@]}")" "${two[0]} +bus +both"
 like "explain: a sibling that is shut off" "$(as alice vfiodctl explain --mode=group --withhold="${two[1]}" "${two[0]}")" \
 	"${two[0]} +bus +vfiod .*${two[1]}.* no VFIO driver"
-tells "shared, one function of two" alice acquire h mode=group shared=true "withhold=${two[1]}" "${two[0]}"
+tells "shared, one function of two" alice acquire h mode=group shared=1 "withhold=${two[1]}" "${two[0]}"
 path=$(lease)
+check_not "somebody else cannot" as bob vfiodctl reset "${path##*/}" "${two[0]}"
 check "vfiodctl reset" as alice vfiodctl reset "${path##*/}" "${two[0]}"
 check "of the bus: the sibling is the lease's" as alice vfiodctl reset --kind=bus "${path##*/}" "${two[0]}"
 is "which is shut still" "$(driver_of "${two[1]}" || :)" ''
@@ -106,6 +118,23 @@ like "as was said" "$said" EINVAL
 tells "released" alice release "$path"
 tell alice close-all
 check "home" within 20 at_home "${two[0]}" nvme
+
+# In mode cdev a sibling is parked on VFIO's driver, which is enough for the VMM.
+if has_iommufd; then
+	like "explain: a sibling that is parked on VFIO" \
+		"$(as alice vfiodctl explain --mode=cdev --withhold="${two[1]}" "${two[0]}")" "${two[0]} +bus +both"
+	tells "cdev: one function of two" alice acquire h mode=cdev "withhold=${two[1]}" "${two[0]}"
+	path=$(lease)
+	is "cdev: the other is parked" "$(driver_of "${two[1]}")" vfio-pci
+	tells "cdev: takes it" alice take h
+	check "cdev: uses it" use alice cdev "${two[0]}"
+	tells "cdev: hot reset by the VMM" alice hot-reset "device:${two[0]}"
+	check "cdev: bus reset by vfiod" reset_of alice "$path" "${two[0]}" bus
+	tells "cdev: it reads" alice ids "device:${two[0]}"
+	tells "cdev: released" alice release "$path"
+	tell alice close-all
+	check "cdev: home" within 20 at_home "${two[0]}" nvme
+fi
 
 # ---- two slots on one bus
 tells "one NIC of two behind a bridge" alice acquire h mode=group "withhold=${nics[1]},$bridge" "${nics[0]}"
@@ -143,6 +172,9 @@ fi
 echo 0 >"$pci/$pf/sriov_numvfs"
 echo 1 >"$pci/$pf/sriov_drivers_autoprobe"
 udevadm settle --timeout=20
+
+echo default >"$pci/$nic/reset_method"
+vfiodctl rescan
 
 # ---- the daemon has no such capability in effect
 pid=$(systemctl show -P MainPID vfiod)

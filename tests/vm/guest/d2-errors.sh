@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # An error of a device reaches its owner and nobody else; one that failed is given to nobody until that is cleared.
+# kernels: iommufd hotplug
+# limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -19,17 +21,18 @@ counts() { [ "$(counter "$1" "$2" "$3")" -ge "$4" ]; }
 records() { journalctl -q -b -o json "MESSAGE_ID=$error_id" "VFIOD_DEVICE=$1" | jq -r .VFIOD_EVENT; }
 recorded() { [ "$(records "$1" | grep -c "^$2\$")" -ge "$3" ]; }
 # All that the client was told of devices, since the last time, in one line
-told() { tell "$1" signals && grep -v '^ok' <<<"$heard" | tr '\n' ';'; }
+told() { tell "$1" signals && sed '/^ok/d;/^$/d' <<<"$heard" | tr '\n' ';'; }
 hears() { said_so+=$(told "$1"); [[ $said_so == *$2* ]]; }
 
 everyday_policy
 client alice alice
 client bob bob
 client admin root
-for c in bob admin; do tells "$c is on the bus" "$c" bus; done
+for c in bob admin; do tells "$c listens to whatever there is" "$c" overhear; done
 is "the NIC is well" "$(health "$nic")" ok
 
-# ---- an error at the port: the kernel resets what is below it, and it recovers
+# ---- an error at the port: the kernel resets what is below it, and it recovers. QEMU's endpoints
+# cannot report one themselves: their device control has no bits for it.
 for mode in $(fd_modes); do
 	tells "$mode: acquire" alice acquire h "mode=$mode" "$nic"
 	path=$(lease)
@@ -48,21 +51,86 @@ for mode in $(fd_modes); do
 	check "$mode: the port has counted it" within 5 counts "$port" fatal DLP 1
 	tells "$mode: the device reads" alice ids "device:$nic"
 	is "$mode: as what it is" "$said" 'ok 8086:10d3'
-	if [ "$mode" = "$(fd_modes | awk '{ print $1 }')" ]; then
-		# ---- one of the device itself
-		inject nic2 MALF_TLP >"$check_output" || { not_ok "injecting another"; detail <"$check_output"; }
-		said_so=''
-		check "an error of the device itself: it recovers" within 60 hears alice "successful-recovery $(device_path "$nic")"
-		check "its counters say which" within 5 eval "property \"$(device_path "$nic")\" Device ErrorCounters | jq -e '.fatal.total + .nonfatal.total >= 1'"
-		echo "# $(property "$(device_path "$nic")" Device ErrorCounters)"
-		inject nic2 BAD_TLP >"$check_output" || { not_ok "injecting a correctable one"; detail <"$check_output"; }
-		check "one that was corrected is counted" within 10 counts "$nic" correctable BadTLP 1
-		is "and nobody has to be told" "$(told bob)$(told admin)" ''
-	fi
 	tells "$mode: let go" alice close-all
 	tells "$mode: release" alice release "$path"
 	check "$mode: it is home" within 30 at_home "$nic" e1000e
 done
+
+# ---- an event that somebody makes up: the kernel marks it as such, and users cannot even do that
+uuid=11111111-1111-1111-1111-111111111111
+check_not "alice cannot send events" as alice sh -c "echo 'change $uuid ERROR_EVENT=FAILED_RECOVERY' >$pci/$nic/uevent"
+check_not "nor can root: such a name is none" sh -c "echo 'change $uuid ERROR_EVENT=FAILED_RECOVERY' >$pci/$nic/uevent"
+echo "change $uuid ERROREVENT=FAILEDRECOVERY" >"$pci/$nic/uevent"
+vfiodctl rescan
+is "what root sends by hand is no word of the kernel's" "$(health "$nic")" ok
+
+# ---- more errors than anybody can handle one by one
+tells "flood: acquire" alice acquire h "$nic"
+path=$(lease)
+tells "flood: take" alice take h
+check "flood: the VMM uses it" use alice "$(fd_modes | awk '{ print $1 }')" "$nic"
+told alice >/dev/null
+for _ in {1..20}; do
+	inject rp2 DLP
+done >"$check_output"
+quickly "flood: bob is answered" as bob vfiodctl list devices
+well() { [ "$(health "$nic")" = ok ] && said_so+=$(told alice) && [ "$(grep -o begin-recovery <<<"$said_so" | wc -l)" = "$(grep -o successful-recovery <<<"$said_so" | wc -l)" ]; }
+said_so=''
+check "flood: all recoveries come to their end" within 90 well
+like "flood: its owner heard of them" "$said_so" "begin-recovery $(device_path "$nic");successful-recovery $(device_path "$nic")"
+is "flood: bob heard nothing" "$(told bob)" ''
+is "flood: the lease is as it was" "$(lease_state "$path")" leased
+tells "flood: the device reads" alice ids "device:$nic"
+is "flood: as what it is" "$said" 'ok 8086:10d3'
+tells "flood: let go" alice close-all
+tells "flood: release" alice release "$path"
+check "flood: it is home" within 30 at_home "$nic" e1000e
+
+# ---- a device that fails while it is leased: one of two functions, whose sibling no driver has.
+# Linux 6.16 and later let nobody use such a one until it is removed and found again, and these two
+# would then be in groups of their own.
+fails_while_leased() {
+	local two path config=$VM_STATE/config
+	mapfile -t two < <(behind 0a.0)
+	cat "$pci/${two[1]}/config" >"$config"
+	tells "alice has one of two functions" alice acquire h mode=group "withhold=${two[1]}" "${two[0]}"
+	path=$(lease)
+	tells "takes it" alice take h
+	check "uses it" use alice group "${two[0]}"
+	told alice >/dev/null
+	inject rp3 DLP >"$check_output"
+	said_so=''
+	check "alice is told that it failed" within 60 hears alice "failed-recovery $(device_path "${two[0]}")"
+	is "she has it still" "$(lease_state "$path") $(health "${two[0]}")" 'leased failed'
+	is "and nobody else was told" "$(told bob)$(told admin)" ''
+	refused "bob cannot reset it" '.*AccessDenied' . bob call "$path" org.vfiod1.Lease Reset As "${two[0]}" function
+	is "nor has he" "$(health "${two[0]}")" failed
+	check_not "nor can alice say that it is well" as alice vfiodctl clear "${two[0]}"
+	tells "alice lets go" alice close-all
+	tells "and has it reset" alice call "$path" org.vfiod1.Lease Reset As "${two[0]}" function
+	is "a reset by its owner makes it well" "$(health "${two[0]}")" ok
+	is "and only it" "$(health "${two[1]}")" failed
+	tells "she releases" alice release "$path"
+	# The kernel's reset of the link took the sibling's configuration away, and nobody had saved that.
+	check "the sibling does not come home" within 30 eval "[ \"\$(lease_state $path)\" = failed ]"
+	cat "$config" >"$pci/${two[1]}/config"
+	check "an administrator mends that" vfiodctl restore "${path##*/}"
+	check "then they are home" within 30 no_leases
+	refused "what failed is refused" DeviceFailed "${two[1]}" bob acquire h "${two[@]}"
+	check "until root clears it" vfiodctl clear "${two[1]}"
+	tells "then bob can have both" bob acquire h "${two[@]}"
+	tells "and gives them back" bob release "$(lease)"
+	check "they are home" within 30 no_leases
+}
+policy <<'END'
+{ "version": 1,
+  "rules": [ { "id": "all", "subjects": [ { "users": ["alice", "bob"] } ],
+    "devices": [ { "subsystem": "pci" } ],
+    "allow": ["acquire", "withhold", "reset"], "modes": ["cdev", "group"],
+    "consent": { "drivers": ["e1000e", "nvme"] } } ] }
+END
+[ "$VM_KERNEL" = hotplug ] || fails_while_leased
+everyday_policy
 
 # ---- a driver that knows no errors: recovery fails
 modprobe -q pci-stub || :

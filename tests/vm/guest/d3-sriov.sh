@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Virtual functions made by whom the policy lets, leased to two users, while the PF is refused to both.
+# kernels: iommufd hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -26,6 +27,7 @@ client bob bob
 num_vfs() { property "$path" Device NumVfs; }
 autoprobe() { cat "$pci/$pf/sriov_drivers_autoprobe"; }
 vf() { basename "$(readlink "$pci/$pf/virtfn$1")"; }
+is_gone() { ! bus_leases | grep -q "$1\$"; }
 set_vfs() { tell "$1" call "$path" org.vfiod1.Device SetNumVfs u "$2"; }
 
 is "the PF can have four" "$(property "$path" Device TotalVfs)" 4
@@ -61,6 +63,7 @@ for mode in $(fd_modes); do
 	refused "$mode: nor can there be others" GroupBusy vanish alice call "$path" org.vfiod1.Device SetNumVfs u 3
 	tells "$mode: alice lets go" alice close-all
 	tells "$mode: and releases" alice release "$one"
+	check "$mode: hers is home" within 20 is_gone "$one"
 	refused "$mode: bob has his still" GroupBusy "$vf1" alice call "$path" org.vfiod1.Device SetNumVfs u 0
 	tells "$mode: bob releases, and holds on" bob release "$two"
 	refused "$mode: it drains" GroupBusy "$vf1" alice call "$path" org.vfiod1.Device SetNumVfs u 0
@@ -73,6 +76,35 @@ is "and are" "$(num_vfs) $(cat "$pci/$pf/sriov_numvfs")" '3 3'
 check "and none" set_vfs alice 0
 is "none is left" "$(num_vfs) $(cat "$pci/$pf/sriov_numvfs")" '0 0'
 is "the fence is as it was" "$(autoprobe)" "$before"
+# ---- a claim and a change at the same time: one of them, and never both
+for n in {1..6}; do
+	check "race $n: there are two" set_vfs alice 2
+	check "race $n: known" within 10 property "$(device_path "$vf0")" Device PhysicalFunction
+	if ((n % 2)); then
+		tell_async alice call "$path" org.vfiod1.Device SetNumVfs u 0
+		tell_async bob acquire h "$vf0"
+	else
+		tell_async bob acquire h "$vf0"
+		sleep "0.$n"
+		tell_async alice call "$path" org.vfiod1.Device SetNumVfs u 0
+	fi
+	got='' gone=''
+	if hear bob; then got=$(lease); fi
+	if hear alice; then gone=1; else like "race $n: refused for the claim" "$said" '(GroupBusy|DeviceInUse)'; fi
+	if [ "$got" ]; then
+		is "race $n: bob has it, and it is there" "${gone:-no} $(vf 0)" "no $vf0"
+		tells "race $n: he can take it" bob take h
+		check "race $n: and use it" use bob "$(fd_modes | awk '{ print $1 }')" "$vf0"
+		tells "race $n: lets go" bob close-all
+		tells "race $n: releases" bob release "$got"
+		check "race $n: home" within 20 no_leases
+		check "race $n: then they can go" set_vfs alice 0
+	else
+		is "race $n: they are gone" "$gone $(num_vfs)" '1 0'
+	fi
+done
+is "the fence is as it was" "$(autoprobe)" "$before"
+
 tells "then the PF can be had" alice acquire h "$pf"
 one=$(lease)
 refused "its driver makes none" DriverFailed enable_sriov alice call "$path" org.vfiod1.Device SetNumVfs u 1

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A mediated device: its group looks like a noiommu one, and it is leased to an ordinary user and used.
+# kernels: iommufd hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -78,8 +79,36 @@ for mode in $(fd_modes); do
 	tells "$mode: and gives it back" bob release "$(lease)"
 	check "$mode: home again" within 20 no_leases
 done
+# ---- removed while it is leased and open: the kernel waits for the VMM, and nobody else does
+tells "once more" alice acquire h $uuid
+lease=$(lease)
+tells "taken" alice take h
+check "and used" muse "$(fd_modes | awk '{ print $1 }')"
+(echo 1 >$mdev/remove) &
+remover=$!
+sleep 2
+quickly "the daemon answers" vfiodctl list
+check "the remover waits" kill -0 $remover
+refused "bob cannot have it" '(GroupBusy|GroupDraining|NoSuchDevice|NoSuchGroup)' . bob acquire h $uuid
+tells "alice lets go" alice close-all
+gone() { ! property "$path" Device State >/dev/null 2>&1; }
+check "then it goes" within 20 gone
+wait $remover || :
+# Another one of its name is nobody else's until the lease ends: a lease of a mediated device is of the
+# name, for each cycle makes another one.
+echo $uuid >$type/create
+check "another of its name is known" within 20 property "$path" Device State
+refused "bob cannot have that one either" '(GroupBusy|GroupDraining)' . bob acquire h $uuid
+tells "the lease of the one before ends" alice release "$lease"
+check "no lease is left" within 20 no_leases
+tells "bob can have the new one" bob acquire h $uuid
+lease=$(lease)
+tells "and take it" bob take h
+tells "let go" bob close-all
+tells "and give it back" bob release "$lease"
+check "home" within 20 no_leases
+check "the host's" within 10 state_is host
 check "it can be removed" timeout 20 sh -c "echo 1 >$mdev/remove"
-gone() { ! property "$path" Device State 2>/dev/null; }
 check "and is forgotten" within 10 gone
 dismiss alice
 dismiss bob

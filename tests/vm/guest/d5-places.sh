@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Guest addresses that stay over restarts, by QEMU's own word; a pool that four clients race for; pins.
-# limit: 600 s
+# kernels: iommufd
+# limit: 900 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -99,6 +100,23 @@ like "so does the tree" "$(vfiodctl tree)" "$nic1 .*guest 00:$(sed -n "s/^$nic1 
 graph=$(vfiodctl graph)
 like "and the graph, with the reset that reaches both functions" "$graph" '^digraph' 'octagon' \
 	"label=\"00:$(sed -n "s/^$nic1 //p" <<<"$now")\""
+for dev in /sys/bus/pci/devices/*; do
+	[ "$(grep -c "label=\"${dev##*/}" <<<"$graph")" = 1 ] || not_ok "${dev##*/} is not in the graph once"
+done
+like "the tree says what a reset reaches" "$(vfiodctl tree)" "${pair[0]} .*reset reaches ${pair[1]}"
+
+# Neither another user nor another process of hers has a say in it; a daemon that was killed knows it.
+lease=$(bus_leases | head -1)
+for user in bob alice; do
+	check_not "$user elsewhere does not place its devices" \
+		as $user busctl call org.vfiod1 "$lease" org.vfiod1.Lease PlaceDevices 'a{sv}' 0
+	like "and is told so" "$(cat "$check_output")" 'Access denied'
+done
+before=$(property "$lease" Lease GuestAddresses)
+systemctl kill -s KILL vfiod
+answers() { busctl call org.vfiod1 /org/vfiod1 org.freedesktop.DBus.Peer Ping >/dev/null 2>&1; }
+within 30 answers || :
+is "after kill -9 it is what it was" "$(property "$lease" Lease GuestAddresses)" "$before"
 stop
 check "what is kept is root's alone" test "$(stat -c '%U %a' "$kept" "${kept%/*}" /var/lib/vfiod | sort -u | tr '\n' ' ')" = "root 600 root 700 "
 
@@ -136,6 +154,24 @@ stop
 check "it is put aside" test -e "$kept.bad"
 like "and recorded" "$(journalctl -b -u vfiod -o cat)" 'Guest addresses [0-9]+\.json: .*vm1'
 rm -f "$kept.bad"
+
+# A disk that is full keeps nobody from starting; when there is room, the next start is kept.
+systemctl stop vfiod
+mount -t tmpfs -o size=8k,mode=700 none "${kept%/*}"
+cat /dev/zero >"${kept%/*}/fill" 2>/dev/null || :
+systemctl start vfiod
+start vm3 "$nic1" --
+is "with a full disk it is placed" "$(wc -l <<<"$now")" 1
+stop
+like "and that is recorded" "$(journalctl -b -u vfiod -o cat)" "Guest addresses ${kept##*/}: No space left"
+check_not "no half of a file is left" grep -q . "$kept"
+rm "${kept%/*}/fill"
+start vm3 "$nic1" --
+stop
+like "with room again it is kept" "$(cat "$kept")" vm3 "$nic1"
+systemctl stop vfiod
+umount "${kept%/*}"
+systemctl start vfiod
 
 # ---- a pool of two, four who race for it
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # An Intel IOMMU with other options is described as what it is.
+# kernels: iommufd
 # machine: wide
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # said is from lib.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # For the tests of IOMMUs: what the machine's was made with (tests/vm/lib/machine.sh puts the argument of
@@ -28,3 +29,31 @@ iommu_path() {
 }
 # capability PATH KEY: its value as JSON; null: it is not told
 capability() { property "$1" Iommu Capabilities | jq -c --arg k "$2" '.[$k].data'; }
+
+# A device behind it, leased and used as a VMM uses it: the kernel is content with this IOMMU, and it
+# is in use as long as that lasts.
+check_lease_behind() {
+	local path=$1 nic mode lease
+	nic=$(behind 09.0)
+	is "the NIC is behind it" "$(property "$(device_path "$nic")" Device Iommu)" "\"$path\""
+	is "its group's domain type" "$(property "/org/vfiod1/group/$(group_of "$nic")" Group Type)" \
+		"\"$(cat "/sys/kernel/iommu_groups/$(group_of "$nic")/type")\""
+	everyday_policy
+	client alice alice
+	for mode in $(fd_modes); do
+		is "$mode: not in use" "$(property "$path" Iommu InUse)" false
+		tells "$mode: alice has the NIC" alice acquire h "mode=$mode" "$nic"
+		lease=$(lease)
+		tells "$mode: takes it" alice take h
+		check "$mode: uses it" use alice "$mode" "$nic"
+		tells "$mode: reads its ids" alice ids "device:$nic"
+		is "$mode: the ids are the NIC's" "$said" 'ok 8086:10d3'
+		is "$mode: in use" "$(property "$path" Iommu InUse) $(property "$path" Iommu Leases)" 'true 1'
+		tells "$mode: let go" alice close-all
+		tells "$mode: released" alice release "$lease"
+		check "$mode: home" within 20 at_home "$nic" e1000e
+	done
+	is "not in use any more" "$(property "$path" Iommu InUse) $(property "$path" Iommu Leases)" 'false 0'
+	dismiss alice
+	no_policy
+}

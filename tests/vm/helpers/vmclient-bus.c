@@ -25,8 +25,8 @@
 
 static sd_bus *bus;
 
-/* Signals of leases that were addressed to this connection, in words. */
-#define SIGNALS_MAX 64
+/* Signals of leases that reached this connection, in words. */
+#define SIGNALS_MAX 4096
 static char *signals[SIGNALS_MAX];
 static size_t n_signals;
 
@@ -417,7 +417,8 @@ static void acquire_unread(char **w, size_t n)
 	answer_ok("sent %llu", (unsigned long long)cookie);
 }
 
-/* signals: what has come since the last time, a line each, after everything that was sent before. */
+/* signals: what has come since the last time, a line each, after everything that was sent before.
+ */
 static void print_signals(void)
 {
 	sd_bus_message *reply = call(method(ROOT, "org.freedesktop.DBus.Peer", "Ping"));
@@ -433,6 +434,17 @@ static void print_signals(void)
 	}
 	n_signals = 0;
 	answer_ok("signals");
+}
+
+/* overhear: from now on also what is addressed to nobody. */
+static void overhear(void)
+{
+	int r = sd_bus_match_signal(bus, NULL, NULL, NULL, LEASE, "DeviceError", NULL, NULL);
+
+	if (r < 0)
+		answer_error("match %s", strerrorname_np(-r));
+	else
+		answer_ok("overhears");
 }
 
 static void disconnect(void)
@@ -458,6 +470,7 @@ int command_bus(char **w, size_t n)
 					    "flood",
 					    "push",
 					    "signals",
+					    "overhear",
 					    "disconnect" };
 	const char *unique;
 	size_t i;
@@ -496,6 +509,8 @@ int command_bus(char **w, size_t n)
 		flood(w);
 	else if (!strcmp(w[0], "signals"))
 		print_signals();
+	else if (!strcmp(w[0], "overhear"))
+		overhear();
 	else if (!strcmp(w[0], "push"))
 		push();
 	else if (!strcmp(w[0], "disconnect"))

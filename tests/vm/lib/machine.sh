@@ -24,7 +24,7 @@ machine_iommu() {
 	intel) echo "intel-iommu,intremap=on,caching-mode=on" ;;
 	wide) echo "intel-iommu,intremap=on,caching-mode=off,aw-bits=48,device-iotlb=on,snoop-control=on" ;;
 	amd) echo "amd-iommu,intremap=on,device-iotlb=on" ;;
-	virtio) echo "virtio-iommu-pci,addr=6,boot-bypass=off" ;;
+	virtio) echo "virtio-iommu-pci,addr=6,boot-bypass=off,packed=on" ;;
 	*) die "no machine has the name $1" ;;
 	esac
 }
@@ -81,9 +81,10 @@ machine_boot() {
 	else
 		boot=(-kernel "$(kernel_path "$kernel")")
 	fi
+	# no_timer_check: on a busy build machine the emulated timer is late, and the kernel would panic.
 	machine_bridge_qmp "$dir" &
 	exec qemu-system-x86_64 "${args[@]}" "${boot[@]}" \
-		-append "console=ttyS0 root=/dev/vda rw intel_iommu=on mitigations=off net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=auto vmtest.iommu=$(machine_iommu "$machine") $*" \
+		-append "console=ttyS0 root=/dev/vda rw intel_iommu=on mitigations=off no_timer_check net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=auto vmtest.iommu=$(machine_iommu "$machine") $*" \
 		</dev/null
 }
 
