@@ -40,7 +40,7 @@ done
 echo "== libvfiod"
 symbols=$(sed -nE 's/^\t(vfiod_[a-z_]+);$/\1/p' "$src/client/libvfiod.sym")
 [ "$(wc -l <<<"$symbols")" -gt 50 ] || fail "the map has few symbols: $symbols"
-exported=$(nm -D --defined-only "$build/.libs/libvfiod.so" | sed -nE 's/.* T ([a-z_]+)@@?LIBVFIOD_0$/\1/p' | sort)
+exported=$(nm -D --defined-only "$build/.libs/libvfiod.so" | sed -nE 's/.* T ([a-z_]+)@@?LIBVFIOD_[0-9]+$/\1/p' | sort)
 [ "$exported" = "$(sort <<<"$symbols")" ] || fail "the library exports other symbols than its map: \
 $(diff <(echo "$exported") <(sort <<<"$symbols"))"
 declared=$(grep -oE '\bvfiod_[a-z_]+\(' "$src/client/vfiod.h" | tr -d '(' | sort -u)

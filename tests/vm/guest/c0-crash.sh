@@ -3,6 +3,7 @@
 #
 # Any crash, same answer: the daemon, and its children, killed at each point of daemon/fault.h.
 # limit: 3500 s
+# kernels: iommufd hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
