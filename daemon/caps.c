@@ -7,6 +7,8 @@
 #include "daemon/util/log.h"
 
 #include <cap-ng.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 
 /*
@@ -55,9 +57,45 @@ static bool bounding_too_large(void)
 	return false;
 }
 
+/* The capabilities that it has in any set, and does not keep: "CAP_CHOWN CAP_SYS_ADMIN". */
+static char *surplus(uint64_t kept)
+{
+	_cleanup_free_ char *text = strdup("");
+
+	for (unsigned int cap = 0; text && cap < CAP_LIMIT; cap++) {
+		const char *name = capng_capability_to_name(cap);
+		char *longer;
+
+		if ((in_table(cap) || !has(CAPNG_BOUNDING_SET, cap)) &&
+		    (kept & (UINT64_C(1) << cap) || !has(CAPNG_PERMITTED, cap)))
+			continue;
+		if (asprintf(&longer, "%s%sCAP_%s", text, *text ? " " : "", name ? name : "?") < 0)
+			return NULL;
+		free(text);
+		text = longer;
+	}
+	for (char *p = text; p && *p; p++)
+		*p = (char)toupper((unsigned char)*p);
+	return STEAL(text);
+}
+
+/*
+ * The unit's sandbox has no way to drop any (capset() is filtered, CAP_SETPCAP is not there): it
+ * leaves none that would have to be. With more than it keeps, vfiod does not start.
+ */
+static void cannot_drop(const char *names, int error)
+{
+	log_error("There are capabilities that vfiod does not keep (%s), and it was not let drop "
+		  "them (libcap-ng: %d); where it is started by its unit, take them out of "
+		  "CapabilityBoundingSet= and AmbientCapabilities= again (\"systemctl cat vfiod\" "
+		  "shows which drop-in has them)",
+		  names, error);
+}
+
 static int apply(uint64_t kept)
 {
 	int select = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
+	_cleanup_free_ char *names = surplus(kept);
 	int r;
 
 	if (bounding_too_large())
@@ -70,7 +108,7 @@ static int apply(uint64_t kept)
 				     caps_table[i].cap);
 	r = capng_apply((capng_select_t)select);
 	if (r < 0) {
-		log_error("Capabilities cannot be dropped (libcap-ng: %d)", r);
+		cannot_drop(names ? names : "out of memory", r);
 		return -EPERM;
 	}
 	return 0;

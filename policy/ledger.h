@@ -11,6 +11,7 @@
 
 #include "policy/base.h"
 #include "policy/rules.h"
+#include "policy/topology.h"
 
 enum lease_state {
 	LEASE_PREPARING, /* journaled; a worker swaps drivers; no fd exists */
@@ -45,6 +46,11 @@ struct lease_device {
 	uint32_t group;
 	enum device_state state;
 	char *rule; /* id of the deciding rule; NULL where none had to decide */
+	/*
+	 * What `rule` is again if a growth that has begun fails, also by a crash (it is `parking`,
+	 * and not granted yet); of no meaning otherwise.
+	 */
+	char *rule_before;
 	bool bridge;
 
 	/* What it had, as journaled before the first write. */
@@ -62,6 +68,8 @@ struct lease_device {
 	 */
 	bool parking;
 	bool came; /* it arrived while the group was leased: the host never had it */
+	/* Of what came: the host driver that was faster; one is looked for again. NULL: none. */
+	char *evicted;
 
 	/*
 	 * The physical function whose VFs the kernel gave to drivers by itself, and does not while
@@ -137,6 +145,13 @@ struct lease {
 	struct lease_holder *holders;  /* while draining: who still has fds, as far as known */
 	size_t n_holders;
 
+	/*
+	 * It stands for a journal that cannot be understood, and keeps its groups from everybody.
+	 * What its devices had, and are to have, is not known: nothing is written to them before
+	 * root ends it.
+	 */
+	bool blocked;
+
 	void *data; /* the daemon's */
 	UT_hash_handle hh;
 };
@@ -146,6 +161,13 @@ struct lease *lease_free(struct lease *lease);
 DEFINE_CLEANUP(struct lease *, lease_free)
 
 struct lease_device *lease_device(const struct lease *lease, const char *name);
+/*
+ * What the topology has of the device goes into its entry: what and where it is, not what it has
+ * or is to have. -ENOMEM.
+ */
+int lease_device_know(struct lease_device *entry, const struct device *device);
+/* A growth has failed: the device counts for the rule that it counted for before. */
+void lease_device_undo_rule(struct lease_device *device);
 /* Whether it has the group, and that is not gone. */
 bool lease_has_group(const struct lease *lease, uint32_t id);
 /* Its entry of that id, gone or not; NULL: none. Good until a group comes or leaves. */

@@ -289,14 +289,14 @@ static void device_went(struct engine *engine, struct lease *lease, struct lease
 		group->gone = true;
 }
 
+/* In memory alone, as lose_device(). */
 static void group_went(struct engine *engine, struct lease *lease, struct lease_group *group)
 {
 	for (size_t i = 0; i < lease->n_devices; i++)
 		if (lease->devices[i].group == group->id && !lease->devices[i].gone)
 			device_went(engine, lease, &lease->devices[i]);
 	group->gone = true;
-	write_journal(engine, lease);
-	run_changed(lease_run(lease));
+	lease_run(lease)->lost = true;
 }
 
 /* Whether all that is in a group by now are devices at addresses of the lease. */
@@ -326,6 +326,8 @@ static struct lease *lease_of_address(struct engine *engine, const char *device,
 			continue;
 		group->gone = false;
 		group->appearance = sysfs_get_group_appearance(engine->host, id);
+		/* The domain type was the other's. */
+		free_and_strdup(&group->type, NULL);
 		return lease;
 	}
 	return NULL;
@@ -383,31 +385,56 @@ static void own_device_came(struct engine *engine, struct lease *lease, struct l
 		guard_device_event(lease_run(lease), d->name);
 }
 
-/* Takes the device of an entry for gone, with all that is at work on it. */
+/*
+ * Takes the device of an entry for gone, with all that is at work on it. In memory alone, for a
+ * fence of what has come instead may be the next thing to be done; tell_losses() is for afterwards.
+ */
 static void lose_device(struct engine *engine, struct lease *lease, struct lease_device *d)
 {
-	const char *device = d->name;
-
 	device_went(engine, lease, d);
-	/* A daemon that starts anew would take what comes to its name for it. */
-	write_journal(engine, lease);
-	fences_device_went(engine->fences, device);
+	fences_device_went(engine->fences, d->name);
 	guard_device_went(lease_run(lease));
-	run_changed(lease_run(lease));
-	/* A claim that waits for something else is over now. */
-	if (lease->state == LEASE_PREPARING && lease_run(lease)->failure.error)
-		claim_stored(lease_run(lease));
+	lease_run(lease)->lost = true;
 }
 
-void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
+static void tell_losses(struct engine *engine)
+{
+	HASH_FOREACH (lease, engine->ledger->leases) {
+		struct lease_run *run = lease_run(lease);
+
+		if (!run || !run->lost)
+			continue;
+		run->lost = false;
+		/* A daemon that starts anew is not to take what comes to its name for it. */
+		write_journal(engine, lease);
+		run_changed(run);
+		/* A claim that waits for something else is over now. */
+		if (lease->state == LEASE_PREPARING && run->failure.error)
+			claim_stored(run);
+	}
+	fences_bury(engine->fences);
+}
+
+/*
+ * The fence comes first (I6): before it is started there are some calls of stat() and lookups in
+ * memory, which tell what to do, and nothing that may fail or take its time: no journal, no bus.
+ *
+ * If the daemon dies before the journal has the loss, that still has the device that has gone, as
+ * granted maybe. The next daemon knows by the appearance, which is the kernel's and in the journal,
+ * that it has (renew_identities()), and what is at its address is a stranger in a group of the
+ * lease: it is fenced, again if need be (engine_fence_strangers(), or fence_newcomers() before a
+ * claim is undone), whatever the fence of before had done; that one, if it lives, holds the lease's
+ * lock, and both only shut off. A group that has gone is known likewise by its own appearance.
+ */
+static void device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
 {
 	uint64_t now = sysfs_get_appearance(engine->host, "pci", device);
-	struct lease *before = ledger_device(engine->ledger, device), *lease;
-	struct lease_device *d = before ? lease_device(before, device) : NULL;
+	struct lease *lease = ledger_device(engine->ledger, device);
+	struct lease_device *d = lease ? lease_device(lease, device) : NULL;
 
 	/* Its removal was not heard of, or it is in another group now. */
 	if (d && !is_the_one(d, group, now))
-		lose_device(engine, before, d);
+		lose_device(engine, lease, d);
 	lease = lease_of_group(engine, device, group);
 	if (!lease || !lease_keeps_host_out(lease))
 		return;
@@ -416,6 +443,12 @@ void engine_device_came(struct engine *engine, const char *device, uint32_t grou
 		own_device_came(engine, lease, d, usec);
 	else
 		fence_device(engine->fences, lease, device, group, usec);
+}
+
+void engine_device_came(struct engine *engine, const char *device, uint32_t group, uint64_t usec)
+{
+	device_came(engine, device, group, usec);
+	tell_losses(engine);
 }
 
 void engine_device_went(struct engine *engine, const char *device)
@@ -428,6 +461,7 @@ void engine_device_went(struct engine *engine, const char *device)
 	    (d->appearance && sysfs_get_appearance(engine->host, "pci", device) == d->appearance))
 		return;
 	lose_device(engine, lease, d);
+	tell_losses(engine);
 }
 
 void engine_device_unbound(struct engine *engine, const char *device)
@@ -438,6 +472,16 @@ void engine_device_unbound(struct engine *engine, const char *device)
 		guard_device_event(lease_run(lease), device);
 }
 
+/* A group of the lease that has come back is as the kernel made it, until somebody changes it. */
+static void know_group(struct lease *lease, const struct group *now)
+{
+	struct lease_group *group = now ? lease_group(lease, now->id) : NULL;
+
+	if (group && !group->gone && !group->type && group->appearance == now->appearance &&
+	    *now->type)
+		free_and_strdup(&group->type, now->type);
+}
+
 /* What the topology has of a fenced device goes into the lease's entry. */
 void engine_know_fenced(struct engine *engine, const struct device *device)
 {
@@ -446,36 +490,20 @@ void engine_know_fenced(struct engine *engine, const struct device *device)
 
 	if (!d || d->state != DEVICE_FENCED)
 		return;
-	d->identity = device->identity;
-	d->appearance = device->appearance;
-	d->vendor = device->vendor;
-	d->product = device->product;
-	d->subvendor = device->subvendor;
-	d->subproduct = device->subproduct;
-	d->group = device->group_id;
-	d->bridge = device->bridge;
-	free_and_strdup(&d->syspath, device->syspath);
+	if (lease_device_know(d, device) < 0)
+		log_error("lease %s: no memory for %s", lease->id, d->name);
+	know_group(lease, device->group);
 }
 
 static void mark_gone(struct engine *engine, struct lease *lease)
 {
-	bool changed = false;
-
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		struct lease_device *d = &lease->devices[i];
 		const struct device *now = topology_device(engine->topology, d->name);
 
-		if (d->gone || (now && (!d->identity || now->identity == d->identity)))
-			continue;
-		device_went(engine, lease, d);
-		fences_device_went(engine->fences, d->name);
-		guard_device_went(lease_run(lease));
-		changed = true;
+		if (!d->gone && (!now || (d->identity && now->identity != d->identity)))
+			lose_device(engine, lease, d);
 	}
-	if (!changed)
-		return;
-	write_journal(engine, lease);
-	run_changed(lease_run(lease));
 }
 
 void engine_fence_strangers(struct engine *engine)
@@ -485,9 +513,10 @@ void engine_fence_strangers(struct engine *engine)
 	HASH_FOREACH (device, engine->topology->devices) {
 		if (device->group_id == ID_UNKNOWN || !streq(device->subsystem, "pci"))
 			continue;
-		engine_device_came(engine, device->name, device->group_id, 0);
+		device_came(engine, device->name, device->group_id, 0);
 		engine_know_fenced(engine, device);
 	}
+	tell_losses(engine);
 	HASH_FOREACH (lease, engine->ledger->leases)
 		guard_look(lease_run(lease));
 }

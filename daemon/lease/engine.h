@@ -79,7 +79,7 @@ struct engine {
 	struct clean_device *clean;
 	struct fences *fences;
 	struct attr_watches *watches; /* of all guards; NULL: none yet */
-	bool blind; /* a journal cannot be read: which groups are owned is not known */
+	bool blind;		 /* a journal cannot be read: which groups are owned is not known */
 	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
 	const struct engine_ops *ops;
 	void *userdata;

@@ -68,13 +68,6 @@ void fault_at(const char *point, const char *what, int passes)
 	tree_write(dir, text, "faults/%s", point);
 }
 
-void fault_forget(const char *point)
-{
-	_cleanup_close_ int dir = bed_dir();
-
-	tree_remove(dir, "faults/%s", point);
-}
-
 bool fault_happened(const char *point)
 {
 	_cleanup_close_ int dir = bed_dir();

@@ -15,8 +15,6 @@ extern struct client *alice, *bob, *root;
 
 /* What happens at a point: "daemon", "worker", "EIO"; passes: how often it is passed before. */
 void fault_at(const char *point, const char *what, int passes);
-/* It is not to happen any more. */
-void fault_forget(const char *point);
 /* Whether it has happened. */
 bool fault_happened(const char *point);
 /* Points are written down from now on; what was (daemon/fault.h), of the caller. */
