@@ -6,6 +6,7 @@
  * (worker, handoffs, lifeline), writes the journal before each step, and tells its owner through
  * engine_ops what changed. It knows no bus.
  *
+ *   engine-events.c  what comes to leased groups, and goes
  *   claim.c     preparing → leased, and the way back
  *   release.c   draining → restoring → home or failed
  *   grow.c      more devices for a lease that is leased

@@ -120,6 +120,8 @@ void supervise(void)
 	if (crash_after_failure && tree_exists(bed.host->fd, "failed")) {
 		crash_after_failure = false;
 		kill(bed.daemon, SIGKILL);
+		/* Dead, or what comes next takes it for one that lives. */
+		waitid(P_PID, (id_t)bed.daemon, NULL, WEXITED | WNOWAIT);
 	}
 	if (!daemon_died())
 		return;

@@ -74,15 +74,15 @@ static pid_t process_named(const char *name)
 	pid_t found = 0;
 
 	STRV_FOREACH (pid, pids) {
-		_cleanup_free_ char *comm = NULL, *mine = NULL, *environ = NULL;
+		_cleanup_free_ char *comm = NULL, *mine = NULL, *text = NULL;
 		size_t size = 0;
 
 		if ((*pid)[0] < '0' || (*pid)[0] > '9' ||
 		    !(comm = tree_read(proc, "%s/comm", *pid)) || !streq(comm, name))
 			continue;
 		mine = mock_asprintf("%s/environ", *pid);
-		if (file_read_at(proc, mine, 1 << 20, &environ, &size) == 0 &&
-		    memmem(environ, size, bed.host->root, strlen(bed.host->root)))
+		if (file_read_at(proc, mine, 1 << 20, &text, &size) == 0 &&
+		    memmem(text, size, bed.host->root, strlen(bed.host->root)))
 			found = (pid_t)atoi(*pid);
 	}
 	close(proc);
