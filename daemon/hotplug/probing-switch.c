@@ -131,13 +131,12 @@ static void taken(struct probing *probing, int result, bool prior)
 	probing->state = BY_BROKER;
 	probing->left = false;
 	probing->prior = prior;
-	if (probing->watch)
-		return;
-	result = autoprobe_watch_new(probing->event, probing->host, on_written, probing,
-				     &probing->watch);
+	if (!probing->watch)
+		result = autoprobe_watch_new(probing->event, probing->host, on_written, probing,
+					     &probing->watch);
 	if (result < 0)
 		log_warning("drivers_autoprobe cannot be watched: %s", strerror(-result));
-	/* Somebody may have been there before the watch. */
+	/* Somebody may have written before the watch, or between the child's write and its end. */
 	on_written(probing);
 }
 
