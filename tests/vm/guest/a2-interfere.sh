@@ -4,6 +4,7 @@
 # Leased devices under the hands of others: removed and looked for again, as another one and in another
 # group, written to behind the daemon, and with more events than it can hear. Nobody gets what is
 # another's, and in the end everything is where it was.
+# kernels: stock hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
