@@ -57,7 +57,15 @@ static bool bounding_too_large(void)
 	return false;
 }
 
-/* The capabilities that it has in any set, and does not keep: "CAP_CHOWN CAP_SYS_ADMIN". */
+/* Whether a capability is in exactly the sets that it should be in. */
+static bool is_right(unsigned int cap, bool want)
+{
+	return has(CAPNG_EFFECTIVE, cap) == want && has(CAPNG_PERMITTED, cap) == want &&
+	       !has(CAPNG_INHERITABLE, cap) && !has(CAPNG_AMBIENT, cap) &&
+	       (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
+}
+
+/* The capabilities that are in a set, and are not kept there: "CAP_CHOWN CAP_SYS_ADMIN". */
 static char *surplus(uint64_t kept)
 {
 	_cleanup_free_ char *text = strdup("");
@@ -66,8 +74,7 @@ static char *surplus(uint64_t kept)
 		const char *name = capng_capability_to_name(cap);
 		char *longer;
 
-		if ((in_table(cap) || !has(CAPNG_BOUNDING_SET, cap)) &&
-		    (kept & (UINT64_C(1) << cap) || !has(CAPNG_PERMITTED, cap)))
+		if (is_right(cap, kept & (UINT64_C(1) << cap)))
 			continue;
 		if (asprintf(&longer, "%s%sCAP_%s", text, *text ? " " : "", name ? name : "?") < 0)
 			return NULL;
@@ -112,14 +119,6 @@ static int apply(uint64_t kept)
 		return -EPERM;
 	}
 	return 0;
-}
-
-/* Whether a capability is in exactly the sets that it should be in. */
-static bool is_right(unsigned int cap, bool want)
-{
-	return has(CAPNG_EFFECTIVE, cap) == want && has(CAPNG_PERMITTED, cap) == want &&
-	       !has(CAPNG_INHERITABLE, cap) && !has(CAPNG_AMBIENT, cap) &&
-	       (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
 }
 
 /* The unit has left nothing to be dropped, nor the system call to do it. */

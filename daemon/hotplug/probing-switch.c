@@ -122,6 +122,16 @@ static void on_waits(const char *device, void *userdata)
 	arrivals_found(probing->arrivals, device);
 }
 
+static void watch(struct probing *probing)
+{
+	int r = probing->watch ? 0
+			       : autoprobe_watch_new(probing->event, probing->host, on_written,
+						     probing, &probing->watch);
+
+	if (r < 0)
+		log_warning("drivers_autoprobe cannot be watched: %s", strerror(-r));
+}
+
 static void taken(struct probing *probing, int result, bool prior)
 {
 	if (result < 0) {
@@ -131,21 +141,32 @@ static void taken(struct probing *probing, int result, bool prior)
 	probing->state = BY_BROKER;
 	probing->left = false;
 	probing->prior = prior;
-	if (!probing->watch)
-		result = autoprobe_watch_new(probing->event, probing->host, on_written, probing,
-					     &probing->watch);
-	if (result < 0)
-		log_warning("drivers_autoprobe cannot be watched: %s", strerror(-result));
+	watch(probing);
 	/* Somebody may have written before the watch, or between the child's write and its end. */
 	on_written(probing);
+}
+
+/*
+ * It said why, or was killed, before or after its write: the attribute says which. Where the kernel
+ * probes already, a claim that comes before the next try has it taken again.
+ */
+static void not_given_back(struct probing *probing)
+{
+	bool on = false;
+
+	/* First: what others write from now on is theirs. */
+	watch(probing);
+	probing->left = autoprobe_get(probing->host, &on) >= 0 && on;
+	probing->state = probing->left ? BY_KERNEL : BY_BROKER;
+	if (probing->left)
+		probing->given_back_usec = monotonic_usec();
+	retry_later(probing, RETRY_USEC);
 }
 
 static void given_back(struct probing *probing, int result)
 {
 	if (result < 0) {
-		/* It said why. */
-		probing->state = BY_BROKER;
-		retry_later(probing, RETRY_USEC);
+		not_given_back(probing);
 		return;
 	}
 	probing->state = BY_KERNEL;

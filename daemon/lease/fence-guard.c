@@ -62,8 +62,7 @@ static void report_of_blocked(struct guard *guard, const struct step_report *rep
 	    free_and_strdup(&d->target_driver, left ? NULL : driver) < 0)
 		log_error("no memory for what %s is on", d->name);
 	d->left = left;
-	if (d->state != DEVICE_FENCED)
-		d->state = left ? DEVICE_HOST : DEVICE_WITHHELD;
+	d->state = left ? DEVICE_HOST : DEVICE_WITHHELD;
 	run_changed(guard->run);
 }
 
@@ -75,7 +74,8 @@ static void report_found(struct guard *guard, const struct step_report *report)
 	const char *target = d ? d->left ? d->saved_driver : d->target_driver : NULL;
 
 	if (lease->blocked) {
-		if (d)
+		/* What came is the fence's alone: that it was bound is an event of its own. */
+		if (d && d->state != DEVICE_FENCED)
 			report_of_blocked(guard, report, d);
 		return;
 	}

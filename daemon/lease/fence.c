@@ -16,8 +16,7 @@
 
 #include <stdio.h>
 
-#define AGAIN_USEC     (1000 * 1000ULL)
-#define FENCE_NAME_MAX 64
+#define AGAIN_USEC (1000 * 1000ULL)
 
 struct fence {
 	struct fences *fences;

@@ -133,6 +133,31 @@ int sysfs_probe(const struct host *host, const char *subsystem, const char *devi
 	return store_bus(host, subsystem, "drivers_probe", device);
 }
 
+/*
+ * While an unbind waits, the kernel has the driver still, which no link shows any more.
+ * drivers_probe does nothing for a device that has one, and waits for nothing
+ * (bus_rescan_devices_helper() in drivers/base/bus.c); that driver's own `unbind` takes the device
+ * lock first, and finds nothing left to do. Of every other driver it is -ENODEV.
+ */
+static int wait_vfio_unbound(const struct host *host, const char *subsystem, const char *device)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_strv_ char **drivers = NULL;
+	int r;
+
+	if (asprintf(&path, "bus/%s/drivers", subsystem) < 0)
+		return -ENOMEM;
+	r = attr_list(host->sys, path, &drivers);
+	STRV_FOREACH (driver, drivers) {
+		if (r < 0 || !driver_is_vfio(*driver, NULL))
+			continue;
+		r = store_driver(host, subsystem, *driver, "unbind", device);
+		if (r == -ENODEV || r == -ENOENT)
+			r = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device)
 {
 	_cleanup_free_ char *override = NULL;
@@ -142,6 +167,9 @@ int sysfs_wait_unbound(const struct host *host, const char *subsystem, const cha
 		return r;
 	if (!streq0(override, OVERRIDE_NONE))
 		return -EPERM;
+	r = wait_vfio_unbound(host, subsystem, device);
+	if (r < 0)
+		return r;
 	/* Takes the device lock, finds no driver of this name, and lets go of it. */
 	return sysfs_probe(host, subsystem, device);
 }

@@ -27,6 +27,8 @@ extern int crashes;
 extern bool crash_after_failure;
 /* Starts the daemon again if it has died, and holds it to the invariants then. */
 void supervise(void);
+/* The daemon dies once more, not by a fault, and is started again. */
+void crash_now(void);
 /* Turns the loop, with supervision, until it is so. */
 #define EVENTUALLY(condition)                                                            \
 	do {                                                                             \

@@ -243,12 +243,12 @@ START_TEST(the_short_way)
 		_cleanup_claim_ struct claim claim = claim_vf(alice, VF_B, NULL);
 
 		if (i == 1)
-			n = count_of("UNBIND " VF_B);
+			n = count_of("UNBOUND " VF_B);
 		end_lease(alice, &claim);
 		ck_assert(switch_is("1"));
 	}
 	/* Each release cycles it once; the claims do not. */
-	ck_assert_uint_eq(count_of("UNBIND " VF_B), n + 2);
+	ck_assert_uint_eq(count_of("UNBOUND " VF_B), n + 2);
 }
 END_TEST
 

@@ -328,6 +328,27 @@ void mk_driver_registered(int root, const char *bus, const char *driver)
 	mk_event(root, "add", "drivers", driver, path, NULL, NULL);
 }
 
+/*
+ * The driver is the kernel's until its removal is over, long after the link went: a lock that
+ * whoever unbinds has meanwhile. -EBADF: somebody else has it.
+ */
+static int mark_unbinding(int root, const char *device, int how)
+{
+	_cleanup_free_ char *path = mock_asprintf("unbinding/%s", device);
+	_cleanup_close_ int fd = -EBADF;
+
+	tree_mkdir(root, "unbinding");
+	fd = openat(root, path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	return fd >= 0 && flock(fd, LOCK_EX | how) == 0 ? STEAL_FD(fd) : -EBADF;
+}
+
+static bool is_unbinding(int root, const char *device)
+{
+	_cleanup_close_ int fd = mark_unbinding(root, device, LOCK_NB);
+
+	return fd < 0;
+}
+
 /* drivers_probe: success says nothing, except that DMA ownership makes it EINVAL. */
 int mk_probe(int root, const char *bus, const char *device)
 {
@@ -338,6 +359,11 @@ int mk_probe(int root, const char *bus, const char *device)
 
 	if (!path)
 		return -ENODEV;
+	/* It has a driver, so there is nothing to do, nor to wait for. */
+	if (is_unbinding(root, device)) {
+		mk_log(root, "PROBE %s 0\n", device);
+		return 0;
+	}
 	lock = lock_device(root, device);
 	r = mk_fault(root, "PROBE", device);
 	mk_log(root, "PROBE %s %d\n", device, r);
@@ -369,14 +395,18 @@ int mk_unbind(int root, const char *bus, const char *driver, const char *device)
 	_cleanup_free_ char *path = mk_device_path(root, bus, device), *bound = NULL;
 	_cleanup_free_ char *group = NULL;
 	_cleanup_close_ int lock = -EBADF;
+	_cleanup_close_ int unbinding = -EBADF;
 	bool vfio;
 	int r;
 
 	if (!path)
 		return -ENODEV;
 	lock = lock_device(root, device);
+	unbinding = mark_unbinding(root, device, 0);
 	bound = tree_link_name(root, "%s/driver", path);
-	r = bound && streq(bound, driver) ? mk_fault(root, "UNBIND", device) : -ENODEV;
+	if (!bound || !streq(bound, driver))
+		return -ENODEV;
+	r = mk_fault(root, "UNBIND", device);
 	mk_log(root, "UNBIND %s %s %d\n", device, driver, r);
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -394,6 +424,8 @@ int mk_unbind(int root, const char *bus, const char *driver, const char *device)
 		move_children(root, path, device, false);
 	}
 	mk_log(root, "UNBOUND %s %s\n", device, driver);
+	/* It has no driver any more when that is told. */
+	fd_close(STEAL_FD(unbinding));
 	mk_event(root, "unbind", bus, device, path, NULL, NULL);
 	return 0;
 }

@@ -132,28 +132,56 @@ static int forbid_capset(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0;
 }
 
-/*
- * A drop-in has widened CapabilityBoundingSet=, and the sandbox has no call to drop what came by
- * it: vfiod does not start with more than it keeps, and says which it is, and where to look.
- */
-static int check_widened(void)
+/* Of these alone, so that the names are known. */
+static int bound_by(uint64_t mask)
+{
+	for (unsigned int cap = 0; cap < 64; cap++)
+		if (!(mask & UINT64_C(1) << cap))
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	return only_these(mask);
+}
+
+/* It does not start, and names that one alone. */
+static int check_refused(const char *names)
 {
 	char text[4096] = "";
 	int ends[2];
 
 	if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
 		return 21;
-	/* Of this one alone, so that the names are known. */
-	for (unsigned int cap = 0; cap < 64; cap++)
-		if (cap != CAP_SYS_ADMIN && !(table_mask() & UINT64_C(1) << cap))
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	if (only_these(table_mask() | UINT64_C(1) << CAP_SYS_ADMIN) != 0 || forbid_capset() != 0)
+	if (forbid_capset() != 0)
 		return 22;
 	if (caps_drop() != -EPERM)
 		return 23;
 	if (read(ends[0], text, sizeof(text) - 1) <= 0)
 		return 24;
-	return strstr(text, "(CAP_SYS_ADMIN)") && strstr(text, "CapabilityBoundingSet=") ? 0 : 25;
+	return strstr(text, names) && strstr(text, "CapabilityBoundingSet=") ? 0 : 25;
+}
+
+/*
+ * A drop-in has widened CapabilityBoundingSet=, and the sandbox has no call to drop what came by
+ * it: vfiod does not start with more than it keeps, and says which it is, and where to look.
+ */
+static int check_widened(void)
+{
+	if (bound_by(table_mask() | UINT64_C(1) << CAP_SYS_ADMIN) != 0)
+		return 26;
+	return check_refused("(CAP_SYS_ADMIN)");
+}
+
+/* A drop-in has AmbientCapabilities= of one that vfiod has, but leaves to no other. */
+static int check_ambient_refused(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (bound_by(table_mask()) != 0 || syscall(SYS_capget, &header, data) != 0)
+		return 27;
+	data[0].inheritable = 1U << CAP_KILL;
+	if (syscall(SYS_capset, &header, data) != 0 ||
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0) != 0)
+		return 28;
+	return check_refused("(CAP_KILL)");
 }
 
 static int check_not_root(void)
@@ -171,6 +199,7 @@ START_TEST(test_drop)
 	run(check_unprivileged);
 	run(check_ambient);
 	run(check_widened);
+	run(check_ambient_refused);
 }
 END_TEST
 
