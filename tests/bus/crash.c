@@ -115,6 +115,7 @@ static bool daemon_died(void)
 
 static void kill_daemon(int signo)
 {
+	ck_assert_int_gt(bed.daemon, 1);
 	kill(bed.daemon, signo);
 	/* Dead, or what comes next takes it for one that lives. */
 	waitid(P_PID, (id_t)bed.daemon, NULL, WEXITED | WNOWAIT);

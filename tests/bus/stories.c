@@ -164,9 +164,13 @@ static void interfered(void)
 	char *lease = ensure_leased(
 		alice, &(struct ask){ .devices = { NIC }, .mode = "node", .name = "interfered" });
 
+	/* All of it before the daemon looks. */
+	ck_assert_int_gt(bed.daemon, 1);
+	kill(bed.daemon, SIGSTOP);
 	mk_override(bed.host->fd, "pci", NIC, "e1000e");
 	mk_unbind(bed.host->fd, "pci", "vfio-pci", NIC);
 	mk_probe(bed.host->fd, "pci", NIC);
+	kill(bed.daemon, SIGCONT);
 	/* What cannot be put right ends. */
 	EVENTUALLY((is_on(NIC, "vfio-pci", "vfio-pci") && is_leased(lease)) ||
 		   (tree_exists(bed.host->fd, "failed") && !is_leased(lease)));
