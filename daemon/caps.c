@@ -7,6 +7,8 @@
 #include "daemon/util/log.h"
 
 #include <cap-ng.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 
 /*
@@ -59,9 +61,64 @@ static bool bounding_too_large(void)
 	return false;
 }
 
+static bool is_latent(unsigned int cap)
+{
+	for (size_t i = 0; i < caps_table_n; i++)
+		if (caps_table[i].cap == cap)
+			return caps_table[i].latent;
+	return false;
+}
+
+/* Whether a capability is in exactly the sets that it should be in, but for the effective one. */
+static bool is_kept_right(unsigned int cap, bool want)
+{
+	return has(CAPNG_PERMITTED, cap) == want && !has(CAPNG_INHERITABLE, cap) &&
+	       !has(CAPNG_AMBIENT, cap) && (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
+}
+
+static bool is_right(unsigned int cap, bool want)
+{
+	return has(CAPNG_EFFECTIVE, cap) == (want && !is_latent(cap)) && is_kept_right(cap, want);
+}
+
+/* The capabilities that are in a set, and are not kept there: "CAP_CHOWN CAP_SYS_ADMIN". */
+static char *surplus(uint64_t kept)
+{
+	_cleanup_free_ char *text = strdup("");
+
+	for (unsigned int cap = 0; text && cap < CAP_LIMIT; cap++) {
+		const char *name = capng_capability_to_name(cap);
+		char *longer;
+
+		if (is_kept_right(cap, kept & (UINT64_C(1) << cap)))
+			continue;
+		if (asprintf(&longer, "%s%sCAP_%s", text, *text ? " " : "", name ? name : "?") < 0)
+			return NULL;
+		free(text);
+		text = longer;
+	}
+	for (char *p = text; p && *p; p++)
+		*p = (char)toupper((unsigned char)*p);
+	return STEAL(text);
+}
+
+/*
+ * The unit's sandbox has no way to drop any from the bounding set (CAP_SETPCAP is not there): it
+ * leaves none that would have to be. With more than it keeps, vfiod does not start.
+ */
+static void cannot_drop(const char *names, int error)
+{
+	log_error("There are capabilities that vfiod does not keep (%s), and it was not let drop "
+		  "them (libcap-ng: %d); where it is started by its unit, take them out of "
+		  "CapabilityBoundingSet= and AmbientCapabilities= again (\"systemctl cat vfiod\" "
+		  "shows which drop-in has them)",
+		  names, error);
+}
+
 static int apply(uint64_t kept)
 {
 	int select = CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT;
+	_cleanup_free_ char *names = surplus(kept);
 	int r;
 
 	if (bounding_too_large())
@@ -75,26 +132,10 @@ static int apply(uint64_t kept)
 				     caps_table[i].cap);
 	r = capng_apply((capng_select_t)select);
 	if (r < 0) {
-		log_error("Capabilities cannot be dropped (libcap-ng: %d)", r);
+		cannot_drop(names ? names : "out of memory", r);
 		return -EPERM;
 	}
 	return 0;
-}
-
-static bool is_latent(unsigned int cap)
-{
-	for (size_t i = 0; i < caps_table_n; i++)
-		if (caps_table[i].cap == cap)
-			return caps_table[i].latent;
-	return false;
-}
-
-/* Whether a capability is in exactly the sets that it should be in. */
-static bool is_right(unsigned int cap, bool want)
-{
-	return has(CAPNG_EFFECTIVE, cap) == (want && !is_latent(cap)) &&
-	       has(CAPNG_PERMITTED, cap) == want && !has(CAPNG_INHERITABLE, cap) &&
-	       !has(CAPNG_AMBIENT, cap) && (!has(CAPNG_BOUNDING_SET, cap) || in_table(cap));
 }
 
 /* The unit has left nothing to be dropped, nor the system call to do it. */

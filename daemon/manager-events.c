@@ -163,7 +163,14 @@ static void check_node(struct manager *manager, struct lease *lease, const char 
 		"that does this",
 		node, lease->id, why ? why : "?",
 		r < 0 ? "cannot be shut again: " : "is shut again", r < 0 ? strerror(-r) : "");
-	/* Somebody else could open what the owner alone is to have (I1). */
+	/*
+	 * Shut again is enough, and the device is not cycled, which would take it from the owner's
+	 * VMM: who opened the node meanwhile can do nothing with it beside the owner. A group is
+	 * open once (vfio_group_fops_open(): EBUSY), and of a device's node only one fd is ever
+	 * bound to an iommufd (vfio_df_open(): EINVAL); docs/security.md has what is left of it.
+	 *
+	 * Not shut, somebody else could open what the owner alone is to have (I1).
+	 */
 	if (r < 0)
 		engine_end(&manager->engine, lease, "its node is open to others", true);
 }

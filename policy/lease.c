@@ -80,9 +80,11 @@ static void lease_device_done(struct lease_device *device)
 	free(device->name);
 	free(device->syspath);
 	free(device->rule);
+	free(device->rule_before);
 	free(device->saved_driver);
 	free(device->saved_override);
 	free(device->target_driver);
+	free(device->evicted);
 	free(device->vf_switch);
 	free(device->error);
 }
@@ -111,6 +113,25 @@ struct lease *lease_free(struct lease *lease)
 	free(lease->id);
 	free(lease);
 	return NULL;
+}
+
+int lease_device_know(struct lease_device *entry, const struct device *device)
+{
+	entry->identity = device->identity;
+	entry->appearance = device->appearance;
+	entry->vendor = device->vendor;
+	entry->product = device->product;
+	entry->subvendor = device->subvendor;
+	entry->subproduct = device->subproduct;
+	entry->group = device->group_id;
+	entry->bridge = device->bridge;
+	return free_and_strdup(&entry->syspath, device->syspath);
+}
+
+void lease_device_undo_rule(struct lease_device *device)
+{
+	free(device->rule);
+	device->rule = STEAL(device->rule_before);
 }
 
 /* Where a device of this name is, or would be. */

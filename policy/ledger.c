@@ -120,8 +120,10 @@ static size_t lease_count_rule(const struct lease *lease, const char *rule)
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *device = &lease->devices[i];
 
+		/* A fenced one that is on its way into the lease has its place already. */
 		if (streq0(device->rule, rule) &&
-		    (device->state == DEVICE_GRANTED || device->state == DEVICE_WITHHELD))
+		    (device->state == DEVICE_GRANTED || device->state == DEVICE_WITHHELD ||
+		     (device->state == DEVICE_FENCED && device->parking)))
 			n++;
 	}
 	return n;

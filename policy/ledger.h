@@ -12,6 +12,7 @@
 #include "policy/base.h"
 #include "policy/guest-bus.h"
 #include "policy/rules.h"
+#include "policy/topology.h"
 
 enum lease_state {
 	LEASE_PREPARING, /* journaled; a worker swaps drivers; no fd exists */
@@ -46,6 +47,11 @@ struct lease_device {
 	uint32_t group;
 	enum device_state state;
 	char *rule; /* id of the deciding rule; NULL where none had to decide */
+	/*
+	 * What `rule` is again if a growth that has begun fails, also by a crash (it is `parking`,
+	 * and not granted yet); of no meaning otherwise.
+	 */
+	char *rule_before;
 	bool bridge;
 
 	/* What it had, as journaled before the first write. */
@@ -63,6 +69,8 @@ struct lease_device {
 	 */
 	bool parking;
 	bool came; /* it arrived while the group was leased: the host never had it */
+	/* Of what came: the host driver that was faster; one is looked for again. NULL: none. */
+	char *evicted;
 
 	/*
 	 * The physical function whose VFs the kernel gave to drivers by itself, and does not while
@@ -141,6 +149,13 @@ struct lease {
 	uint32_t *reserved; /* groups of nobody that a reset of its devices reaches, meanwhile */
 	size_t n_reserved;
 
+	/*
+	 * It stands for a journal that cannot be understood, and keeps its groups from everybody.
+	 * What its devices had, and are to have, is not known: nothing is written to them before
+	 * root ends it.
+	 */
+	bool blocked;
+
 	void *data; /* the daemon's */
 	UT_hash_handle hh;
 };
@@ -150,6 +165,13 @@ struct lease *lease_free(struct lease *lease);
 DEFINE_CLEANUP(struct lease *, lease_free)
 
 struct lease_device *lease_device(const struct lease *lease, const char *name);
+/*
+ * What the topology has of the device goes into its entry: what and where it is, not what it has
+ * or is to have. -ENOMEM.
+ */
+int lease_device_know(struct lease_device *entry, const struct device *device);
+/* A growth has failed: the device counts for the rule that it counted for before. */
+void lease_device_undo_rule(struct lease_device *device);
 /* Whether it has the group, and that is not gone. */
 bool lease_has_group(const struct lease *lease, uint32_t id);
 /* Whether a reset of its devices keeps the group from being claimed: see reset_reserve(). */

@@ -173,11 +173,7 @@ int verb_acquire(struct ctl *ctl, int argc, char *argv[])
 	if (r < 0)
 		return ctl_fail(NULL, r);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = request_option(&o, c, optarg);
-		if (r < 0)
-			r = ctl_common_option(ctl, c, argv[0]);
-		else if (r == EXIT_OK)
-			continue;
+		r = request_or_common_option(ctl, &o, c, argv[0]);
 		if (r >= 0)
 			return r;
 	}

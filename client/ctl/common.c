@@ -9,16 +9,12 @@
 
 int ctl_say(int code, const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL, *clean = NULL;
+	_cleanup_free_ char *clean = NULL;
 	va_list args;
-	int r;
 
 	va_start(args, format);
-	r = vasprintf(&text, format, args);
+	clean = term_clean_format(format, args);
 	va_end(args);
-	if (r < 0)
-		text = NULL;
-	clean = text ? term_clean(text) : NULL;
 	fprintf(stderr, "vfiodctl: %s\n", clean ? clean : "Out of memory.");
 	return code;
 }
@@ -129,6 +125,19 @@ int ctl_common_option(struct ctl *ctl, int c, const char *verb)
 		usage_verb(stderr, verb);
 		return EXIT_USAGE;
 	}
+}
+
+int ctl_common_options(struct ctl *ctl, int argc, char *argv[])
+{
+	static const struct option options[] = { COMMON_OPTIONS, {} };
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		r = ctl_common_option(ctl, c, argv[0]);
+		if (r >= 0)
+			return r;
+	}
+	return -1;
 }
 
 int ctl_manager_call(struct ctl *ctl, const char *method)

@@ -93,6 +93,9 @@ static inline void json_putp(json_object **object)
  * to go on with the next, or the exit code to leave with.
  */
 int ctl_common_option(struct ctl *ctl, int c, const char *verb);
+/* Of a verb that has no others: negative: go on, with its arguments from optind; or an exit code.
+ */
+int ctl_common_options(struct ctl *ctl, int argc, char *argv[]);
 
 /* Connects ctl->client, if it is not yet. EXIT_OK, or the exit code with everything said. */
 int ctl_connect(struct ctl *ctl);

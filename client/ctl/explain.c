@@ -280,11 +280,7 @@ int verb_explain(struct ctl *ctl, int argc, char *argv[])
 			unit = optarg;
 			continue;
 		}
-		r = request_option(&o, c, optarg);
-		if (r < 0)
-			r = ctl_common_option(ctl, c, argv[0]);
-		else if (r == EXIT_OK)
-			continue;
+		r = request_or_common_option(ctl, &o, c, argv[0]);
 		if (r >= 0)
 			return r;
 	}

@@ -163,24 +163,10 @@ static int print_kind(struct ctl *ctl, const struct kind *kind)
 	return ctl_print_json(ctl, answer);
 }
 
-/* The common options alone. Negative: go on. */
-static int parse(struct ctl *ctl, int argc, char *argv[])
-{
-	static const struct option options[] = { COMMON_OPTIONS, {} };
-	int c, r;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
-	return -1;
-}
-
 int verb_list(struct ctl *ctl, int argc, char *argv[])
 {
 	const char *what;
-	int r = parse(ctl, argc, argv);
+	int r = ctl_common_options(ctl, argc, argv);
 
 	if (r >= 0)
 		return r;
@@ -194,7 +180,7 @@ int verb_list(struct ctl *ctl, int argc, char *argv[])
 
 int verb_leases(struct ctl *ctl, int argc, char *argv[])
 {
-	int r = parse(ctl, argc, argv);
+	int r = ctl_common_options(ctl, argc, argv);
 
 	if (r >= 0)
 		return r;

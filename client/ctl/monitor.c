@@ -204,15 +204,11 @@ static int watch(struct monitor *monitor)
 
 int verb_monitor(struct ctl *ctl, int argc, char *argv[])
 {
-	static const struct option options[] = { COMMON_OPTIONS, {} };
 	struct monitor monitor = { .ctl = ctl, .result = -1 };
-	int c, r;
+	int r = ctl_common_options(ctl, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
+	if (r >= 0)
+		return r;
 	if (optind != argc) {
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;

@@ -161,14 +161,10 @@ static int check_files(struct ctl *ctl, char *paths[], size_t n)
 
 int verb_policy(struct ctl *ctl, int argc, char *argv[])
 {
-	static const struct option options[] = { COMMON_OPTIONS, {} };
-	int c, r;
+	int r = ctl_common_options(ctl, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
+	if (r >= 0)
+		return r;
 	if (argc - optind < 2 || !streq(argv[optind], "check")) {
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;
@@ -178,14 +174,10 @@ int verb_policy(struct ctl *ctl, int argc, char *argv[])
 
 static int manager_verb(struct ctl *ctl, int argc, char *argv[], const char *method)
 {
-	static const struct option options[] = { COMMON_OPTIONS, {} };
-	int c, r;
+	int r = ctl_common_options(ctl, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
+	if (r >= 0)
+		return r;
 	if (optind != argc) {
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;

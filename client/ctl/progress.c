@@ -26,16 +26,12 @@ struct progress {
 
 void progress_show(const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL, *clean = NULL, *cut = NULL;
+	_cleanup_free_ char *clean = NULL, *cut = NULL;
 	va_list args;
-	int r;
 
 	va_start(args, format);
-	r = vasprintf(&text, format, args);
+	clean = term_clean_format(format, args);
 	va_end(args);
-	if (r < 0)
-		text = NULL;
-	clean = text ? term_clean(text) : NULL;
 	/* A line that wraps cannot be rewritten. */
 	if (clean && term_stderr_width() > 0)
 		cut = term_cut(&(struct ctl){}, clean, term_stderr_width() - 1);

@@ -139,6 +139,15 @@ int request_option(struct request_options *o, int c, const char *argument)
 	}
 }
 
+int request_or_common_option(struct ctl *ctl, struct request_options *o, int c, const char *verb)
+{
+	int r = request_option(o, c, optarg);
+
+	if (r < 0)
+		return ctl_common_option(ctl, c, verb);
+	return r == EXIT_OK ? -1 : r;
+}
+
 int request_devices(struct request_options *o, char **names, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

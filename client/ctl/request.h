@@ -55,6 +55,11 @@ void request_options_done(struct request_options *o);
  * it is not one of these.
  */
 int request_option(struct request_options *o, int c, const char *argument);
+/*
+ * Takes one of these or a common option: negative: go on with the next; or the exit code to leave
+ * with.
+ */
+int request_or_common_option(struct ctl *ctl, struct request_options *o, int c, const char *verb);
 /* The devices, from the arguments that are not options. An exit code. */
 int request_devices(struct request_options *o, char **names, size_t n);
 /* What is said at the end: whether polkit may ask. 0 or -ENOMEM. */

@@ -274,11 +274,7 @@ static int parse(struct ctl *ctl, struct run *run, int argc, char *argv[])
 			run->qemu = true;
 			continue;
 		}
-		r = request_option(&run->request, c, optarg);
-		if (r < 0)
-			r = ctl_common_option(ctl, c, argv[0]);
-		else if (r == EXIT_OK)
-			continue;
+		r = request_or_common_option(ctl, &run->request, c, argv[0]);
 		if (r >= 0)
 			return r;
 	}

@@ -261,15 +261,11 @@ static int show_one(struct ctl *ctl, const struct picture *picture, const char *
 
 int verb_show(struct ctl *ctl, int argc, char *argv[])
 {
-	static const struct option options[] = { COMMON_OPTIONS, {} };
 	_cleanup_(picture_done) struct picture picture = {};
-	int c, r;
+	int r = ctl_common_options(ctl, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
+	if (r >= 0)
+		return r;
 	if (optind == argc) {
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;

@@ -81,6 +81,17 @@ char *term_clean(const char *s)
 	return clean;
 }
 
+char *term_clean_format(const char *format, va_list args)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+		return NULL;
+	}
+	return term_clean(text);
+}
+
 /* The columns of the first character, and its bytes. */
 static int char_width(const char *s, size_t *bytes)
 {

@@ -8,6 +8,8 @@
 
 #include "client/ctl/ctl.h"
 
+#include <stdarg.h>
+
 enum style {
 	STYLE_PLAIN,
 	STYLE_BOLD,
@@ -32,6 +34,8 @@ int term_stderr_width(void);
  * administrator's terminal.
  */
 char *term_clean(const char *s);
+/* The same of what is formatted. */
+char *term_clean_format(const char *format, va_list args);
 /* How many columns a clean string takes. */
 int term_width(const char *s);
 /* A copy cut to at most width columns, the last of them an ellipsis if anything is missing. */

@@ -260,16 +260,12 @@ static int print_json(const struct ctl *ctl, const struct picture *picture, json
 
 int verb_tree(struct ctl *ctl, int argc, char *argv[])
 {
-	static const struct option options[] = { COMMON_OPTIONS, {} };
 	_cleanup_(picture_done) struct picture picture = {};
 	_cleanup_json_ json_object *iommus = NULL, *groups = NULL, *devices = NULL;
-	int c, r;
+	int r = ctl_common_options(ctl, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		r = ctl_common_option(ctl, c, argv[0]);
-		if (r >= 0)
-			return r;
-	}
+	if (r >= 0)
+		return r;
 	if (optind != argc) {
 		usage_verb(stderr, argv[0]);
 		return EXIT_USAGE;

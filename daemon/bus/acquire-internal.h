@@ -33,6 +33,9 @@ struct acquire {
 	size_t n_groups;
 };
 
+/* What the method does: reads the request, and has begin() called with a struct acquire. */
+int acquire_start(sd_bus_message *m, void *userdata, enum request_for request_for,
+		  void (*begin_call)(struct call *call), sd_bus_error *error);
 /* Cancels what is under way. */
 void acquire_free(void *acquire);
 /* False (and the call is answered) when the user has too many handoffs. */

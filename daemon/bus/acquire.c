@@ -422,7 +422,8 @@ static void begin(struct call *call)
 		acquire_judge(call);
 }
 
-int method_acquire(sd_bus_message *m, void *userdata, sd_bus_error *error)
+int acquire_start(sd_bus_message *m, void *userdata, enum request_for request_for,
+		  void (*begin_call)(struct call *call), sd_bus_error *error)
 {
 	struct acquire *acquire;
 	int r;
@@ -433,10 +434,15 @@ int method_acquire(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	acquire = calloc(1, sizeof(*acquire));
 	if (!acquire)
 		return -ENOMEM;
-	r = bus_request_read(m, REQUEST_FOR_ACQUIRE, &acquire->request, error);
+	r = bus_request_read(m, request_for, &acquire->request, error);
 	if (r < 0) {
 		acquire_free(acquire);
 		return r;
 	}
-	return call_start_with(userdata, m, begin, acquire, acquire_free, error);
+	return call_start_with(userdata, m, begin_call, acquire, acquire_free, error);
+}
+
+int method_acquire(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	return acquire_start(m, userdata, REQUEST_FOR_ACQUIRE, begin, error);
 }

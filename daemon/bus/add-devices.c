@@ -324,19 +324,5 @@ static void begin(struct call *call)
 
 int method_add_devices(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct acquire *acquire;
-	int r;
-
-	/* Nobody would have the handoff. */
-	if (!sd_bus_message_get_expect_reply(m))
-		return 1;
-	acquire = calloc(1, sizeof(*acquire));
-	if (!acquire)
-		return -ENOMEM;
-	r = bus_request_read(m, REQUEST_FOR_ADD, &acquire->request, error);
-	if (r < 0) {
-		acquire_free(acquire);
-		return r;
-	}
-	return call_start_with(userdata, m, begin, acquire, acquire_free, error);
+	return acquire_start(m, userdata, REQUEST_FOR_ADD, begin, error);
 }

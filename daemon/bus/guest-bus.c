@@ -12,9 +12,9 @@
 #include "daemon/bus/lease-methods.h"
 #include "daemon/bus/object.h"
 #include "daemon/lease/places.h"
+#include "daemon/util/clock.h"
 
 #include <stdio.h>
-#include <time.h>
 
 /* ---- the property */
 
@@ -376,14 +376,6 @@ static void on_kept(int r, void *userdata)
 	call_reply(call, STEAL(place->reply));
 }
 
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void reply(struct call *call, const struct lease *lease)
 {
 	struct place *place = call->data;
@@ -399,7 +391,7 @@ static void reply(struct call *call, const struct lease *lease)
 	place->manager = manager;
 	place->call = call;
 	place->waits = true;
-	r = places_keep(manager->places, lease->owner, lease->name, &lease->guest, now_usec(),
+	r = places_keep(manager->places, lease->owner, lease->name, &lease->guest, realtime_usec(),
 			on_kept, call);
 	/* 0: the call may be gone already. */
 	if (r != 0)

@@ -5,6 +5,7 @@
 #include "daemon/bus/judge.h"
 
 #include "daemon/manager-internal.h"
+#include "daemon/sysfs/write.h"
 
 /* So often is looked again because a pool gives another device than the one that was looked at. */
 #define ROUNDS_MAX 16
@@ -81,13 +82,23 @@ static int take_uses(struct manager *manager, struct inspected *item)
 	return r;
 }
 
+/* What is removed while it is looked at fails in whatever is read at that moment. */
+static bool went(const struct judge *judge, const struct inspected *item)
+{
+	const struct device *device = topology_device(&judge->manager->topology, item->device);
+
+	return item->error == ENOENT || item->error == ENODEV || !device ||
+	       (item->appearance && sysfs_get_appearance(&judge->manager->host, device->subsystem,
+							 item->device) != item->appearance);
+}
+
 static int take_in(struct judge *judge)
 {
 	for (size_t i = 0; i < judge->n; i++) {
 		struct inspected *item = &judge->items[i];
 		int r;
 
-		if (item->error == ENOENT || item->error == ENODEV)
+		if (item->error && went(judge, item))
 			return 1;
 		if (item->error)
 			return -item->error;

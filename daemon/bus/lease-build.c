@@ -5,11 +5,11 @@
 #include "daemon/bus/lease-build.h"
 
 #include "daemon/bus/bus.h"
+#include "daemon/util/clock.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
 
 static int new_id(char id[17])
 {
@@ -19,14 +19,6 @@ static int new_id(char id[17])
 		return -errno;
 	snprintf(id, 17, "%016" PRIx64, n);
 	return 0;
-}
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* What it had: from the worker's look, or from the record of its last cycle. */
@@ -77,14 +69,10 @@ static int fill_device(struct manager *manager, const struct judge *judge, const
 	d = lease_add_device(lease, v->device);
 	if (!d)
 		return -ENOMEM;
-	d->identity = device->identity;
+	r = lease_device_know(d, device);
 	/* A mediated one is another after each cycle, under a name that nothing else has. */
-	d->appearance = bus_has_override(device->subsystem) ? device->appearance : 0;
-	d->vendor = device->vendor;
-	d->product = device->product;
-	d->subvendor = device->subvendor;
-	d->subproduct = device->subproduct;
-	d->group = device->group_id;
+	if (!bus_has_override(device->subsystem))
+		d->appearance = 0;
 	/* Host and ISA bridges too (class 06): what is behind them needs their bus mastering. */
 	d->bridge = device->bridge ||
 		    (device->class_code != ID_UNKNOWN && device->class_code >> 16 == 0x06);
@@ -92,7 +80,6 @@ static int fill_device(struct manager *manager, const struct judge *judge, const
 	d->state = v->action == ACTION_GRANT ? DEVICE_GRANTED
 		   : d->left		     ? DEVICE_HOST
 					     : DEVICE_WITHHELD;
-	r = free_and_strdup(&d->syspath, device->syspath);
 	if (r >= 0)
 		r = free_and_strdup(&d->rule, v->rule);
 	if (r >= 0)
@@ -117,7 +104,7 @@ static int fill_lease(struct manager *manager, const struct bus_request *request
 	lease->park = decision->park;
 	lease->revoke = decision->revoke;
 	lease->memlock = request->memlock;
-	lease->since_usec = now_usec();
+	lease->since_usec = realtime_usec();
 	lease->acquirer = creds->uid;
 	r = free_and_strdup(&lease->name, request->name);
 	if (r >= 0)

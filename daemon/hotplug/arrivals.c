@@ -7,6 +7,7 @@
 #include "daemon/sysfs/store.h"
 #include "daemon/sysfs/write.h"
 #include "daemon/util/child.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/log.h"
 #include "policy/topology.h"
 
@@ -41,6 +42,7 @@ struct job {
 	struct job *next;
 	char *device;
 	char *driver; /* to be bound; NULL: whatever the kernel finds */
+	uint64_t appearance;
 	struct child *child;
 	uint64_t started; /* 0: not yet */
 	bool stale;	  /* its device has gone */
@@ -55,14 +57,6 @@ struct arrivals {
 	struct job *jobs;
 	sd_event_source *timer;
 };
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static bool has_driver(const struct arrivals *arrivals, const char *device)
 {
@@ -94,6 +88,9 @@ static int job_main(int sock, void *userdata)
 	const struct host *host = job->arrivals->host;
 	int r;
 
+	/* Another one is at that address by now: not before somebody has looked whose it is. */
+	if (sysfs_get_appearance(host, "pci", job->device) != job->appearance)
+		return 0;
 	if (has_driver(job->arrivals, job->device))
 		return 0;
 	r = job->driver ? bind_one(job, host) : sysfs_probe(host, "pci", job->device);
@@ -134,6 +131,7 @@ static struct job *add_job(struct arrivals *arrivals, const char *device, const 
 	if (!job)
 		return NULL;
 	job->arrivals = arrivals;
+	job->appearance = sysfs_get_appearance(arrivals->host, "pci", device);
 	if (free_and_strdup(&job->device, device) < 0 ||
 	    free_and_strdup(&job->driver, driver) < 0) {
 		free_job(job);
@@ -204,25 +202,37 @@ void arrivals_went(struct arrivals *arrivals, const char *device)
 	}
 }
 
-void arrivals_came(struct arrivals *arrivals, const char *device)
+static void add_arrival(struct arrivals *arrivals, const char *device)
 {
-	struct arrival *arrival;
+	struct arrival *arrival = calloc(1, sizeof(*arrival));
 
-	arrivals_went(arrivals, device);
-	arrival = calloc(1, sizeof(*arrival));
 	if (!arrival || free_and_strdup(&arrival->name, device) < 0) {
 		free(arrival);
 		log_error("no memory for %s: it is to be probed by hand", device);
 		return;
 	}
-	arrival->since = now_usec();
+	arrival->since = monotonic_usec();
 	arrival->due = arrival->since + SETTLE_USEC;
 	HASH_ADD_KEYPTR(hh, arrivals->waiting, arrival->name, strlen(arrival->name), arrival);
 	if (!arrival->hh.tbl) {
+		log_error("no memory for %s: it is to be probed by hand", device);
 		free(arrival->name);
 		free(arrival);
 	}
+}
+
+void arrivals_came(struct arrivals *arrivals, const char *device)
+{
+	arrivals_went(arrivals, device);
+	add_arrival(arrivals, device);
 	arrivals_turn(arrivals);
+}
+
+void arrivals_found(struct arrivals *arrivals, const char *device)
+{
+	if (!find(arrivals, device))
+		add_arrival(arrivals, device);
+	arrivals_settled(arrivals, device);
 }
 
 void arrivals_settled(struct arrivals *arrivals, const char *device)
@@ -231,7 +241,7 @@ void arrivals_settled(struct arrivals *arrivals, const char *device)
 
 	if (!arrival || arrival->tries)
 		return;
-	arrival->due = now_usec();
+	arrival->due = monotonic_usec();
 	arrivals_turn(arrivals);
 }
 
@@ -289,7 +299,7 @@ static bool start(struct arrivals *arrivals, struct job *job)
 		log_error("no process to probe %s: %s; trying again", job->device, strerror(-r));
 		return false;
 	}
-	job->started = now_usec();
+	job->started = monotonic_usec();
 	return true;
 }
 
@@ -354,7 +364,7 @@ static void set_timer(struct arrivals *arrivals, uint64_t now, bool queued)
 
 void arrivals_turn(struct arrivals *arrivals)
 {
-	uint64_t now = now_usec();
+	uint64_t now = monotonic_usec();
 	size_t young = count_young(arrivals, now);
 	bool queued = false;
 

@@ -31,6 +31,8 @@ DEFINE_CLEANUP(struct arrivals *, arrivals_free)
 
 /* A PCI device has appeared, and has had no probe that we know of. */
 void arrivals_came(struct arrivals *arrivals, const char *device);
+/* A look has found that it waits: now, unless it was tried already, and goes on as before. */
+void arrivals_found(struct arrivals *arrivals, const char *device);
 /* It has gone. */
 void arrivals_went(struct arrivals *arrivals, const char *device);
 /* udev has handled its event: what module it needs is loaded. */

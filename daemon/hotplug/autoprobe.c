@@ -22,10 +22,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define HEADER	      "vfiod-probing 1"
 #define ATTRIBUTE     "bus/pci/drivers_autoprobe"
 #define STATE_MAX     (4 * 1024 * 1024)
+#define STATE_LONG    (1024 * 1024)
 #define FIRST_VERSION 6
 #define FIRST_MINOR   19
 
@@ -133,8 +135,10 @@ static int parse(struct autoprobe_state *state, char *text)
 	bool prior = false;
 
 	/* What was being appended when somebody was killed. */
-	if (end)
+	if (end && end[1]) {
 		end[1] = 0;
+		state->cut_off = true;
+	}
 	line = strtok_r(text, "\n", &save);
 	if (!end || !line || !streq(line, HEADER))
 		return 1;
@@ -178,30 +182,26 @@ static int append(int dir, const char *line)
 	_cleanup_close_ int fd = openat(dir, AUTOPROBE_FILE,
 					O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
 	size_t size = strlen(line);
+	off_t end;
 	ssize_t k;
 
 	if (fd < 0)
 		return -errno;
+	end = lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return -errno;
 	k = write(fd, line, size);
 	if (k < 0)
 		return -errno;
-	return (size_t)k == size ? 0 : -EIO;
+	if ((size_t)k == size)
+		return 0;
+	/* Half a line would spoil the one that comes next. */
+	return ftruncate(fd, end) < 0 ? -errno : -ENOSPC;
 }
 
 int autoprobe_note_prior(int dir, bool prior)
 {
 	return append(dir, prior ? "prior 1\n" : "prior 0\n");
-}
-
-int autoprobe_note_known(int dir, const struct host *host, const char *device)
-{
-	uint64_t inode = sysfs_get_appearance(host, "pci", device);
-	char line[128];
-
-	if (!inode || !attr_name_valid(device))
-		return 0;
-	snprintf(line, sizeof(line), "known %.63s %" PRIu64 "\n", device, inode);
-	return append(dir, line);
 }
 
 int autoprobe_forget(int dir)
@@ -216,7 +216,17 @@ static int list_devices(const struct host *host, char ***names)
 	return r > 0 ? -EIO : r;
 }
 
-static int write_state(const struct host *host, int dir, bool prior)
+static bool is_known(const struct autoprobe_state *state, const char *name, uint64_t inode)
+{
+	const struct known_device *known;
+
+	HASH_FIND_STR(state->known, name, known);
+	return known && known->inode == inode;
+}
+
+/* Writes the file anew. The devices that are here are known; with `only`, those that were. */
+static int write_state(const struct host *host, int dir, bool prior,
+		       const struct autoprobe_state *only)
 {
 	_cleanup_strv_ char **names = NULL, **lines = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -228,7 +238,7 @@ static int write_state(const struct host *host, int dir, bool prior)
 	STRV_FOREACH (name, names) {
 		uint64_t inode = sysfs_get_appearance(host, "pci", *name);
 
-		if (r >= 0 && inode)
+		if (r >= 0 && inode && (!only || is_known(only, *name, inode)))
 			r = strv_extendf(&lines, "known %.63s %" PRIu64, *name, inode);
 	}
 	if (r >= 0)
@@ -239,26 +249,58 @@ static int write_state(const struct host *host, int dir, bool prior)
 	return text ? file_write_atomic_at(dir, AUTOPROBE_FILE, text, strlen(text)) : -ENOMEM;
 }
 
-int autoprobe_take(const struct host *host, int dir)
+/* Many come and go while one lease lasts: those that have gone are left out. */
+static int shorten(int dir, const struct host *host)
 {
-	struct autoprobe_state state;
-	bool prior = true, fresh, bad;
+	_cleanup_(autoprobe_state_done) struct autoprobe_state state = { 0 };
+	int r = autoprobe_state_read(dir, &state);
+
+	return r < 0 || !state.there || state.bad ? r : write_state(host, dir, state.prior, &state);
+}
+
+int autoprobe_note_known(int dir, const struct host *host, const char *device)
+{
+	uint64_t inode = sysfs_get_appearance(host, "pci", device);
+	struct stat st;
+	char line[128];
 	int r;
 
-	r = autoprobe_state_read(dir, &state);
+	if (!inode || !attr_name_valid(device))
+		return 0;
+	snprintf(line, sizeof(line), "known %.63s %" PRIu64 "\n", device, inode);
+	r = append(dir, line);
+	if (r < 0 || fstatat(dir, AUTOPROBE_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_size < STATE_LONG)
+		return r;
+	return shorten(dir, host);
+}
+
+/* Writes the file where there is none of use. 1: it was so; 0; -errno. */
+static int begin(const struct host *host, int dir, bool *prior)
+{
+	_cleanup_(autoprobe_state_done) struct autoprobe_state state = { 0 };
+	int r = autoprobe_state_read(dir, &state);
+
 	if (r < 0)
 		return r;
-	fresh = !state.there || state.bad;
-	bad = state.bad;
-	autoprobe_state_done(&state);
-	if (fresh) {
-		/* Beside a file that makes no sense the 0 is our own. */
-		r = bad ? 0 : autoprobe_get(host, &prior);
-		if (r >= 0)
-			r = write_state(host, dir, prior);
-		if (r < 0)
-			return r;
-	}
+	*prior = state.prior;
+	if (state.there && !state.bad)
+		return state.cut_off ? write_state(host, dir, state.prior, &state) : 0;
+	/* Beside a file that makes no sense the 0 is our own. */
+	if (!state.bad)
+		r = autoprobe_get(host, prior);
+	if (r >= 0)
+		r = write_state(host, dir, *prior, NULL);
+	return r < 0 ? r : 1;
+}
+
+int autoprobe_take(const struct host *host, int dir)
+{
+	bool prior = true;
+	int fresh = begin(host, dir, &prior), r;
+
+	if (fresh < 0)
+		return fresh;
 	r = autoprobe_set(host, false);
 	if (r >= 0 || !fresh)
 		return r;
@@ -279,12 +321,10 @@ int autoprobe_waiting(const struct host *host, const struct autoprobe_state *sta
 	r = list_devices(host, &names);
 	STRV_FOREACH (name, names) {
 		_cleanup_free_ char *driver = NULL;
-		const struct known_device *known;
 
 		if (r < 0)
 			return r;
-		HASH_FIND_STR(state->known, *name, known);
-		if (known && known->inode == sysfs_get_appearance(host, "pci", *name))
+		if (is_known(state, *name, sysfs_get_appearance(host, "pci", *name)))
 			continue;
 		/* One that has gone meanwhile waits for nothing. */
 		if (sysfs_get_driver(host, "pci", *name, &driver) < 0 || driver)

@@ -20,9 +20,10 @@
 struct known_device;
 
 struct autoprobe_state {
-	bool there; /* the file exists */
-	bool prior; /* what drivers_autoprobe was, and will be */
-	bool bad;   /* the file makes no sense: nothing is known of who waits */
+	bool there;   /* the file exists */
+	bool prior;   /* what drivers_autoprobe was, and will be */
+	bool bad;     /* the file makes no sense: nothing is known of who waits */
+	bool cut_off; /* its last line has no end, and does not count */
 	struct known_device *known;
 };
 

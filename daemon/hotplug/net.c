@@ -6,6 +6,7 @@
 
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/write.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "policy/topology.h"
@@ -19,21 +20,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define LOCK_FILE	"probing.lock"
 #define LOCK_POLL_USEC	50000
 #define LOCK_TRIES	200 /* of another net: ten seconds */
 #define DAEMON_TRIES	40  /* one that dies may show for a moment yet: two seconds */
 #define HANDLE_MAX_USEC (4 * 1000 * 1000ULL)
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 uint32_t net_group_of(const struct host *host, const char *device)
 {
@@ -57,7 +49,7 @@ struct task {
 	const char *device;
 	pid_t pid;
 	int pidfd;
-	bool over, failed;
+	bool started, over, failed;
 };
 
 static int handle(const struct host *host, const char *device, enum handling how)
@@ -87,7 +79,7 @@ static int start_task(struct task *task, const struct host *host, enum handling 
 static bool await_task(struct task *task, uint64_t end)
 {
 	struct pollfd p = { .fd = task->pidfd, .events = POLLIN };
-	uint64_t now = now_usec();
+	uint64_t now = monotonic_usec();
 	siginfo_t si = { 0 };
 
 	if (poll(&p, 1, now >= end ? 0 : (int)((end - now) / 1000) + 1) != 1)
@@ -112,18 +104,25 @@ static size_t handle_all(const struct host *host, char *const *devices, enum han
 	}
 	for (size_t i = 0; i < n; i++) {
 		tasks[i].device = devices[i];
-		tasks[i].failed = start_task(&tasks[i], host, how, lock) < 0;
+		tasks[i].started = start_task(&tasks[i], host, how, lock) >= 0;
+		if (tasks[i].started || how == PROBE)
+			continue;
+		/* Out of processes, or memory: late is better than not at all. */
+		tasks[i].failed = handle(host, devices[i], how) != 0;
+		tasks[i].over = true;
 	}
-	end = now_usec() + HANDLE_MAX_USEC;
+	end = monotonic_usec() + HANDLE_MAX_USEC;
 	for (size_t i = 0; i < n; i++) {
-		if (tasks[i].pidfd >= 0)
+		if (tasks[i].started)
 			tasks[i].over = await_task(&tasks[i], end);
 		fd_close(tasks[i].pidfd);
 		if (tasks[i].over && !tasks[i].failed)
 			done++;
 		else
 			log_error("%s could not %s%s", devices[i], what,
-				  tasks[i].over ? "" : " yet: that hangs in the kernel");
+				  tasks[i].over	     ? ""
+				  : tasks[i].started ? " yet: that hangs in the kernel"
+						     : ": there is no process to be had");
 	}
 	return done;
 }

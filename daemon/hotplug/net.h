@@ -7,9 +7,10 @@
  * twice does no harm.
  *
  * The daemon has a child do it when its last lease has gone home. When the daemon itself goes,
- * however it goes, there are two nets: the keeper, a child of the daemon that outlives it, and the
- * unit's ExecStopPost=, for when both were killed. They read the journals, and take one lock, which
- * the daemon holds as long as it lives: where another one is up again, it is left to that.
+ * however it goes, there are three nets: the keeper, a child of the daemon that outlives it; the
+ * unit's ExecStopPost=, for when both were killed; and vfiod-unfence.service, for when the whole
+ * control group was. They read the journals, and take one lock, which the daemon holds as long as
+ * it lives: where another one is up again, it is left to that.
  */
 
 #include "daemon/hotplug/autoprobe.h"

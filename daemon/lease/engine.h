@@ -6,6 +6,7 @@
  * (worker, handoffs, lifeline), writes the journal before each step, and tells its owner through
  * engine_ops what changed. It knows no bus.
  *
+ *   engine-events.c  what comes to leased groups, and goes
  *   claim.c     preparing → leased, and the way back
  *   release.c   draining → restoring → home or failed
  *   grow.c      more devices for a lease that is leased
@@ -80,7 +81,7 @@ struct engine {
 	struct clean_device *clean;
 	struct fences *fences;
 	struct attr_watches *watches; /* of all guards; NULL: none yet */
-	bool blind; /* a journal cannot be read: which groups are owned is not known */
+	bool blind;		 /* a journal cannot be read: which groups are owned is not known */
 	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
 	const struct engine_ops *ops;
 	void *userdata;

@@ -5,19 +5,18 @@
 #include "daemon/lease/fence.h"
 
 #include "daemon/fault.h"
+#include "daemon/lease/fence-child.h"
 #include "daemon/lease/fence-guard.h"
 #include "daemon/lease/run.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/write.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #define AGAIN_USEC (1000 * 1000ULL)
-#define NAME_MAX_  64
 
 struct fence {
 	struct fences *fences;
@@ -25,10 +24,10 @@ struct fence {
 	struct child *child; /* NULL: waits for its timer */
 	sd_event_source *timer;
 	struct lease *lease;
-	char device[NAME_MAX_];
+	char device[FENCE_NAME_MAX];
 	uint64_t usec;
-	char evicted[NAME_MAX_]; /* the host driver that had won; "" for none */
-	uint64_t took;		 /* from the event until it was seen without a driver */
+	char evicted[FENCE_NAME_MAX]; /* the host driver that had won; "" for none */
+	uint64_t took;		      /* from the event until it was seen without a driver */
 	bool failed;
 	bool gone;
 	bool again; /* bound while its process was at work: maybe after that had looked */
@@ -37,105 +36,12 @@ struct fence {
 	char why[256];
 };
 
-/*
- * ---- the child: waits for a name, then does these steps
- *
- * The probe finds no driver of that name, but takes the device lock: a driver's probe that was
- * under way when the override was written is over then, and the driver, if it won, is seen.
- */
-
-enum {
-	FENCE_OVERRIDE,
-	FENCE_UNBIND,
-	FENCE_LOCK,
-	FENCE_UNBIND_LATE,
-	FENCE_VERIFY,
-	FENCE_QUIET,
-	FENCE_STEPS
-};
-
-static void fill_plan(struct lease_device *device, struct step steps[FENCE_STEPS])
-{
-	static const enum step_kind kinds[FENCE_STEPS] = {
-		[FENCE_OVERRIDE] = STEP_OVERRIDE, [FENCE_UNBIND] = STEP_UNBIND,
-		[FENCE_LOCK] = STEP_PROBE,	  [FENCE_UNBIND_LATE] = STEP_UNBIND,
-		[FENCE_VERIFY] = STEP_VERIFY,	  [FENCE_QUIET] = STEP_QUIET,
-	};
-
-	for (int i = 0; i < FENCE_STEPS; i++)
-		steps[i] = (struct step){
-			.kind = kinds[i],
-			.device = device->name,
-			.lease_device = device,
-			.arg = i == FENCE_OVERRIDE ? OVERRIDE_NONE : NULL,
-			.keep_going = true, /* a device that has gone is no failure */
-		};
-}
-
-/*
- * A bridge on no driver masters no bus for itself, and is to forward again what is granted behind
- * it later.
- */
-static bool is_bridge(const struct host *host, const char *name)
-{
-	char path[NAME_MAX_ + 32];
-	uint32_t class_code = 0;
-	_cleanup_close_ int dir = -EBADF;
-
-	snprintf(path, sizeof(path), "bus/pci/devices/%s", name);
-	dir = attr_open_dir(host->sys, path);
-	return dir >= 0 && attr_read_hex(dir, "class", 24, &class_code) == 0 &&
-	       class_code >> 8 == 0x0604;
-}
-
-/*
- * The name, and with it the lease's lock: as long as this process may write to the device, the next
- * daemon lets the lease be. The lock's fd stays open until the process ends.
- */
-static ssize_t receive_name(int sock, char *name, size_t size)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = name, .iov_len = size };
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-
-	return recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
-}
-
 static int fence_main(int sock, void *userdata)
 {
-	struct fence *fence = userdata;
-	char name[NAME_MAX_] = "";
-	struct lease_device device = { .name = name };
-	struct step steps[FENCE_STEPS];
-	struct plan plan = { .steps = steps, .n = FENCE_STEPS, .name = "fence" };
-	const struct step_context context = {
-		.host = fence->fences->engine->host,
-		.subsystem = "pci",
-	};
-	ssize_t k = receive_name(sock, name, sizeof(name) - 1);
-	int r;
+	const struct fence *fence = userdata;
 
-	/* The daemon is gone, and nothing was asked for. */
-	if (k <= 0)
-		return 0;
-	/* What comes to the address after this one gets a fence of its own, if it needs one. */
-	device.appearance = sysfs_get_appearance(context.host, context.subsystem, name);
-	fill_plan(&device, steps);
-	if (is_bridge(context.host, name))
-		plan.n = FENCE_QUIET;
-	r = steps_run(&context, &plan, sock);
-	return r < 0 ? 2 : r;
+	return fence_work(fence->fences->engine->host, sock);
 }
-
-/* ---- the parent */
 
 static void fence_free(struct fence *fence)
 {
@@ -154,14 +60,6 @@ static void unlink_fence(struct fence *fence)
 		*p = fence->next;
 }
 
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void on_message(struct child *child, const void *data, size_t size, void *userdata)
 {
 	struct fence *fence = userdata;
@@ -176,7 +74,7 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	    report.event == STEP_DONE && report.driver[0])
 		snprintf(fence->evicted, sizeof(fence->evicted), "%s", report.driver);
 	if (report.index == FENCE_VERIFY && report.event == STEP_DONE)
-		fence->took = now_usec() - fence->usec;
+		fence->took = monotonic_usec() - fence->usec;
 	if (report.event == STEP_SKIPPED && (report.error == ENOENT || report.error == ESTALE))
 		fence->gone = true;
 	if (report.event == STEP_FAILED) {
@@ -226,6 +124,7 @@ static void report_fenced(struct fence *fence)
 {
 	struct engine *engine = fence->fences->engine;
 	const char *result = outcome(fence);
+	struct lease_device *d = lease_device(fence->lease, fence->device);
 	uint64_t usec = fence->took;
 	int r;
 
@@ -237,6 +136,8 @@ static void report_fenced(struct fence *fence)
 		   "%s came to a group of lease %s and is shut off (%s, %llu us after its event)",
 		   fence->device, fence->lease->id, result, (unsigned long long)usec);
 	fault_point(FENCE_DONE);
+	if (d && fence->evicted[0] && free_and_strdup(&d->evicted, fence->evicted) < 0)
+		log_error("no memory for the driver of %s", fence->device);
 	r = journal_write(&engine->journal, fence->lease);
 	if (r < 0)
 		log_error("journal of lease %s: %s", fence->lease->id, strerror(-r));
@@ -419,7 +320,9 @@ static int enter(struct lease *lease, const char *name, uint32_t group, uint64_t
 	free_and_strdup(&d->saved_override, NULL);
 	free_and_strdup(&d->target_driver, NULL);
 	free_and_strdup(&d->rule, NULL);
+	free_and_strdup(&d->rule_before, NULL);
 	free_and_strdup(&d->error, NULL);
+	free_and_strdup(&d->evicted, NULL);
 	/* Read anew when the fence stands; until then nothing is known of it but its name. */
 	free_and_strdup(&d->syspath, NULL);
 	d->identity = 0;
@@ -457,7 +360,7 @@ static bool start(struct fences *fences, struct lease *lease, const char *device
 	fence->lease = lease;
 	fence->own = own;
 	fence->took = 0;
-	fence->usec = usec ? usec : now_usec(); /* of a stranger: found just now */
+	fence->usec = usec ? usec : monotonic_usec(); /* of a stranger: found just now */
 	fence->next = fences->list;
 	fences->list = fence;
 	ask(fence);
@@ -498,14 +401,26 @@ void fence_if_bound(struct fences *fences, struct lease *lease, const char *devi
 
 void fences_device_went(struct fences *fences, const char *device)
 {
-	for (struct fence *f = fences->list, *next; f; f = next) {
-		next = f->next;
-		if (!streq(f->device, device))
-			continue;
-		/* Its process is let come to its end: it may be in the middle of a write. */
-		f->stale = true;
-		if (f->child)
-			continue;
+	for (struct fence *f = fences->list; f; f = f->next)
+		if (streq(f->device, device))
+			f->stale = true;
+}
+
+/* One that waits for another try, of a device that has gone. */
+static struct fence *find_dead(const struct fences *fences)
+{
+	struct fence *f = fences->list;
+
+	/* A process is let come to its end: it may be in the middle of a write. */
+	while (f && (!f->stale || f->child))
+		f = f->next;
+	return f;
+}
+
+void fences_bury(struct fences *fences)
+{
+	/* From the start each time: what goes on may end a lease, and others of its fences. */
+	for (struct fence *f = find_dead(fences); f; f = find_dead(fences)) {
 		unlink_fence(f);
 		forget_gone(f);
 		release_fence_over(lease_run(f->lease));

@@ -39,9 +39,12 @@ void fence_if_bound(struct fences *fences, struct lease *lease, const char *devi
 void fence_again(struct fences *fences, struct lease *lease, const char *device, uint64_t usec);
 /*
  * The device was removed: a fence of it that is still at work counts for nothing, and what comes to
- * the address next gets one of its own.
+ * the address next gets one of its own. Changes nothing outside of memory; fences_bury() does the
+ * rest, when there is time: fences that wait for another try end, and may be what their lease
+ * waited for.
  */
 void fences_device_went(struct fences *fences, const char *device);
+void fences_bury(struct fences *fences);
 
 /* Whether a fence or the guard of the lease is at work: something may still write to its devices.
  */

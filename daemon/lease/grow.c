@@ -348,6 +348,10 @@ static int mark(struct lease_run *run, const struct grown_device *devices, size_
 		struct lease_device *d = lease_device(run->lease, devices[i].name);
 
 		d->parking = true;
+		/* Counts for the new rule from now on, or two requests could have its last place.
+		 */
+		free(d->rule_before);
+		d->rule_before = STEAL(d->rule);
 		r = free_and_strdup(&d->target_driver, devices[i].target_driver);
 		if (r >= 0)
 			r = free_and_strdup(&d->rule, devices[i].rule);
@@ -357,12 +361,8 @@ static int mark(struct lease_run *run, const struct grown_device *devices, size_
 	return r;
 }
 
-struct marked {
-	char *target_driver, *rule;
-};
-
 static int remember(const struct lease *lease, const struct grown_device *devices, size_t n,
-		    struct marked *marked)
+		    char **drivers)
 {
 	int r = 0;
 
@@ -371,33 +371,31 @@ static int remember(const struct lease *lease, const struct grown_device *device
 
 		if (!d)
 			return -ENODEV;
-		r = free_and_strdup(&marked[i].target_driver, d->target_driver);
-		if (r >= 0)
-			r = free_and_strdup(&marked[i].rule, d->rule);
+		r = free_and_strdup(&drivers[i], d->target_driver);
 	}
 	return r;
 }
 
-static void forget_marked(struct marked *marked, size_t n)
+static void forget(char **drivers, size_t n)
 {
-	for (size_t i = 0; marked && i < n; i++) {
-		free(marked[i].target_driver);
-		free(marked[i].rule);
-	}
-	free(marked);
+	for (size_t i = 0; drivers && i < n; i++)
+		free(drivers[i]);
+	free(drivers);
 }
 
 static void unmark(struct lease *lease, const struct grown_device *devices, size_t n,
-		   struct marked *marked)
+		   char **drivers)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct lease_device *d = lease_device(lease, devices[i].name);
 
+		/* It was not reached. */
+		if (!d->parking)
+			continue;
 		d->parking = false;
 		free(d->target_driver);
-		d->target_driver = STEAL(marked[i].target_driver);
-		free(d->rule);
-		d->rule = STEAL(marked[i].rule);
+		d->target_driver = STEAL(drivers[i]);
+		lease_device_undo_rule(d);
 	}
 }
 
@@ -405,20 +403,20 @@ int engine_grow_inside(struct engine *engine, struct lease *lease,
 		       const struct grown_device *devices, size_t n, growth_fn done, void *userdata)
 {
 	struct lease_run *run = lease_run(lease);
-	struct marked *marked;
+	char **drivers;
 	int r;
 
 	if (lease->state != LEASE_LEASED || change_is_barred(run))
 		return GROW_BUSY;
-	marked = calloc(n + 1, sizeof(*marked));
+	drivers = calloc(n + 1, sizeof(*drivers));
 	run->growth = calloc(1, sizeof(*run->growth));
-	r = marked && run->growth ? remember(lease, devices, n, marked) : -ENOMEM;
+	r = drivers && run->growth ? remember(lease, devices, n, drivers) : -ENOMEM;
 	if (r >= 0) {
 		r = mark(run, devices, n);
 		if (r < 0)
-			unmark(lease, devices, n, marked);
+			unmark(lease, devices, n, drivers);
 	}
-	forget_marked(marked, n);
+	forget(drivers, n);
 	if (r < 0) {
 		free(run->growth);
 		run->growth = NULL;

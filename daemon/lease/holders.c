@@ -11,6 +11,7 @@
 #include "daemon/lease/holders.h"
 
 #include "daemon/sysfs/attr.h"
+#include "daemon/util/clock.h"
 #include "daemon/vfio/open.h"
 
 #include <ctype.h>
@@ -58,14 +59,6 @@ static void search_done(struct search *search)
 	strv_free(search->whole_cdevs);
 	holders_free(search->sure, search->n_sure);
 	holders_free(search->maybe, search->n_maybe);
-}
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* ---- one fd */
@@ -205,7 +198,7 @@ static enum match match_process(const struct search *search, int process)
 		fd_close(fd);
 		return MATCH_NOT;
 	}
-	while (!surely && (entry = readdir(dir)) && now_usec() < search->end) {
+	while (!surely && (entry = readdir(dir)) && monotonic_usec() < search->end) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		switch (match_fd(search, process, dirfd(dir), entry->d_name)) {
@@ -294,7 +287,7 @@ static int look_at_all(struct search *search)
 		fd_close(fd);
 		return r;
 	}
-	while (r >= 0 && (entry = readdir(dir)) && now_usec() < search->end &&
+	while (r >= 0 && (entry = readdir(dir)) && monotonic_usec() < search->end &&
 	       search->n_sure < HOLDERS_MAX)
 		r = look_at(search, entry->d_name);
 	closedir(dir);
@@ -322,7 +315,7 @@ int holders_find(const struct host *host, const struct lease *lease, const struc
 		.host = host,
 		.lease = lease,
 		.whole = whole,
-		.end = now_usec() + SEARCH_USEC,
+		.end = monotonic_usec() + SEARCH_USEC,
 	};
 	int r;
 

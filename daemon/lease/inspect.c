@@ -82,6 +82,7 @@ static int fill_one(struct inspection *inspection, const struct device *device, 
 
 	item->error = EIO; /* until its report says otherwise */
 	item->device = strdup(device->name);
+	item->appearance = device->appearance;
 	view->syspath = strdup(device->syspath);
 	inspection->n++;
 	if (!item->device || !view->syspath)

@@ -11,8 +11,9 @@
 
 struct inspected {
 	char *device;
-	char *driver;	/* NULL: none */
-	char *override; /* NULL: none */
+	uint64_t appearance; /* when it was begun; 0: not known */
+	char *driver;	     /* NULL: none */
+	char *override;	     /* NULL: none */
 	bool bus_master;
 	struct use_list uses;
 	int error; /* positive errno: this one could not be looked at; 0: fine */

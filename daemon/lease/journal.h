@@ -37,9 +37,9 @@ int journal_read_all(const struct journal *journal, struct lease ***leases, size
 int journal_lock(const struct journal *journal, const char *id);
 
 /*
- * What the text of a journal that cannot be understood says of groups: `"groups" … [ … "id": N … ]`,
- * read without regard for the rest, into the lease. 0 only if the list has its end, so that none can
- * be missing; else -EBADMSG; -ENOMEM.
+ * What the text of a journal that cannot be understood says of groups, read without regard for the
+ * rest, into the lease: each `"id": N` in the list of "groups". 0 only if the list has its end, so
+ * that none can be missing; else -EBADMSG; -ENOMEM.
  */
 int journal_read_groups(const char *text, struct lease *lease);
 

@@ -1,146 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A lease as JSON text and back. One table names each field once, for both ways. Reading is strict:
- * what is not exactly what was written here is refused, for it says what is done to the host.
- * The files themselves are journal.c's.
+ * A lease as JSON text. The way back is lease-json-read.c's, what is written lease-fields.c's, and
+ * the files journal.c's.
  */
 
 #include "daemon/lease/journal.h"
-
-#include "daemon/sysfs/attr.h"
-#include "policy/json-scan.h"
+#include "daemon/lease/lease-fields.h"
 
 #include <inttypes.h>
 #include <json.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
-
-#define JOURNAL_VERSION 1
-#define ENTRIES_MAX	4096 /* groups, devices, holders */
-
-/* ---- the fields */
-
-enum field_type {
-	FIELD_TYPE_NAME,   /* a name that becomes part of a path; always there */
-	FIELD_TYPE_DRIVER, /* a driver's name, or left out for NULL */
-	FIELD_TYPE_PATH,   /* below /sys, or left out for NULL */
-	FIELD_TYPE_TEXT,   /* any text, or left out for NULL */
-	FIELD_TYPE_U32,
-	FIELD_TYPE_U64, /* as a string: JSON's numbers do not reach that far */
-	FIELD_TYPE_BOOL,
-	FIELD_TYPE_ENUM,
-	/* Left out for zero, so that a journal from before they were there is one still. */
-	FIELD_TYPE_FLAG,
-	FIELD_TYPE_TIME,
-	FIELD_TYPE_STAGE,
-};
-
-struct field {
-	const char *key;
-	enum field_type type;
-	size_t offset;
-	const char *(*to_string)(int value);
-	int (*from_string)(const char *s);
-};
-
-#define ENUM_TO_STRING(name, type)                    \
-	static const char *name##_text(int value)     \
-	{                                             \
-		return name##_to_string((type)value); \
-	}
-ENUM_TO_STRING(mode, enum mode)
-ENUM_TO_STRING(lease_state, enum lease_state)
-ENUM_TO_STRING(device_state, enum device_state)
-ENUM_TO_STRING(park, enum park)
-ENUM_TO_STRING(revoke, enum revoke)
-ENUM_TO_STRING(revocation, enum revocation)
-
-#define F(of, name, kind)                                                \
-	{                                                                \
-#name, FIELD_TYPE_##kind, offsetof(of, name), NULL, NULL \
-	}
-#define E(of, name, table)                                                                    \
-	{                                                                                     \
-#name, FIELD_TYPE_ENUM, offsetof(of, name), table##_text, table##_from_string \
-	}
-
-static const struct field lease_fields[] = {
-	F(struct lease, id, NAME),
-	F(struct lease, name, TEXT),
-	F(struct lease, owner, U32),
-	E(struct lease, mode, mode),
-	E(struct lease, state, lease_state),
-	F(struct lease, persist, BOOL),
-	F(struct lease, shared, BOOL),
-	F(struct lease, attach, BOOL),
-	F(struct lease, device_fds, BOOL),
-	E(struct lease, park, park),
-	E(struct lease, revoke, revoke),
-	F(struct lease, memlock, U64),
-	F(struct lease, since_usec, U64),
-	F(struct lease, connection, TEXT),
-	F(struct lease, bus_id, TEXT),
-	F(struct lease, acquirer, U32),
-	F(struct lease, unit, TEXT),
-	F(struct lease, has_lifeline, BOOL),
-	F(struct lease, end_reason, TEXT),
-	F(struct lease, part_of, TEXT),
-	{ "revocation", FIELD_TYPE_STAGE, offsetof(struct lease, revocation), revocation_text,
-	  revocation_from_string },
-	F(struct lease, revoke_deadline_usec, TIME),
-	F(struct lease, revoke_reason, TEXT),
-	F(struct lease, revoke_note, TEXT),
-};
-
-static const struct field device_fields[] = {
-	F(struct lease_device, name, NAME),
-	F(struct lease_device, syspath, PATH),
-	F(struct lease_device, identity, U64),
-	F(struct lease_device, appearance, TIME),
-	F(struct lease_device, vendor, U32),
-	F(struct lease_device, product, U32),
-	F(struct lease_device, subvendor, U32),
-	F(struct lease_device, subproduct, U32),
-	F(struct lease_device, group, U32),
-	E(struct lease_device, state, device_state),
-	F(struct lease_device, rule, TEXT),
-	F(struct lease_device, bridge, BOOL),
-	F(struct lease_device, saved_driver, DRIVER),
-	F(struct lease_device, saved_override, TEXT),
-	F(struct lease_device, saved_bus_master, BOOL),
-	F(struct lease_device, target_driver, DRIVER),
-	F(struct lease_device, left, BOOL),
-	F(struct lease_device, parking, FLAG),
-	F(struct lease_device, came, FLAG),
-	F(struct lease_device, gone, FLAG),
-	F(struct lease_device, vf_switch, DRIVER),
-	F(struct lease_device, error, TEXT),
-};
-
-static const struct field group_fields[] = {
-	F(struct lease_group, id, U32),
-	F(struct lease_group, generation, U64),
-	F(struct lease_group, appearance, TIME),
-	F(struct lease_group, type, TEXT),
-	F(struct lease_group, gone, FLAG),
-};
-
-static const struct field holder_fields[] = {
-	F(struct lease_holder, pid, U32),
-	F(struct lease_holder, command, TEXT),
-};
-
-_Static_assert(sizeof(uid_t) == sizeof(uint32_t) && sizeof(pid_t) == sizeof(uint32_t) &&
-		       sizeof(enum mode) == sizeof(int) && sizeof(enum park) == sizeof(int) &&
-		       sizeof(enum revoke) == sizeof(int) &&
-		       sizeof(enum revocation) == sizeof(int) &&
-		       sizeof(enum lease_state) == sizeof(int) &&
-		       sizeof(enum device_state) == sizeof(int),
-	       "the tables read these as 32 bits");
-
-/* ---- writing */
 
 static struct json_object *put_object(struct json_object *root)
 {
@@ -212,11 +82,10 @@ static int write_field(struct json_object *to, const struct field *field, const 
 	return -EINVAL;
 }
 
-static int write_fields(struct json_object *to, const struct field *fields, size_t n,
-			const void *from)
+static int write_fields(struct json_object *to, const struct fields *fields, const void *from)
 {
-	for (size_t i = 0; i < n; i++) {
-		int r = write_field(to, &fields[i], from);
+	for (size_t i = 0; i < fields->n; i++) {
+		int r = write_field(to, &fields->items[i], from);
 
 		if (r < 0)
 			return r;
@@ -225,8 +94,8 @@ static int write_fields(struct json_object *to, const struct field *fields, size
 }
 
 /* An array of objects with the same fields. */
-static int write_array(struct json_object *to, const char *key, const struct field *fields,
-		       size_t n_fields, const void *items, size_t n, size_t size)
+static int write_array(struct json_object *to, const char *key, const struct fields *fields,
+		       const void *items, size_t n, size_t size)
 {
 	struct json_object *array = json_object_new_array();
 	int r = add_member(to, key, array);
@@ -240,7 +109,7 @@ static int write_array(struct json_object *to, const char *key, const struct fie
 			json_object_put(item);
 			return -ENOMEM;
 		}
-		r = write_fields(item, fields, n_fields, (const char *)items + i * size);
+		r = write_fields(item, fields, (const char *)items + i * size);
 	}
 	return r;
 }
@@ -280,16 +149,16 @@ int lease_to_json(const struct lease *lease, char **text)
 		return -ENOMEM;
 	r = add_member(root, "version", json_object_new_int(JOURNAL_VERSION));
 	if (r >= 0)
-		r = write_fields(root, lease_fields, ARRAY_SIZE(lease_fields), lease);
+		r = write_fields(root, &lease_json_lease, lease);
 	if (r >= 0)
-		r = write_array(root, "groups", group_fields, ARRAY_SIZE(group_fields),
-				lease->groups, lease->n_groups, sizeof(*lease->groups));
+		r = write_array(root, "groups", &lease_json_group, lease->groups, lease->n_groups,
+				sizeof(*lease->groups));
 	if (r >= 0)
-		r = write_array(root, "devices", device_fields, ARRAY_SIZE(device_fields),
-				lease->devices, lease->n_devices, sizeof(*lease->devices));
+		r = write_array(root, "devices", &lease_json_device, lease->devices,
+				lease->n_devices, sizeof(*lease->devices));
 	if (r >= 0)
-		r = write_array(root, "holders", holder_fields, ARRAY_SIZE(holder_fields),
-				lease->holders, lease->n_holders, sizeof(*lease->holders));
+		r = write_array(root, "holders", &lease_json_holder, lease->holders,
+				lease->n_holders, sizeof(*lease->holders));
 	if (r >= 0)
 		r = write_guest(root, &lease->guest);
 	if (r < 0)
@@ -298,394 +167,5 @@ int lease_to_json(const struct lease *lease, char **text)
 							 JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!s || asprintf(text, "%s\n", s) < 0)
 		return -ENOMEM;
-	return 0;
-}
-
-/* ---- reading */
-
-/* Says why, once. */
-static int bad(char **why, const char *format, ...) _printf_(2, 3);
-static int bad(char **why, const char *format, ...)
-{
-	va_list ap;
-	int r;
-
-	if (*why)
-		return -EBADMSG;
-	va_start(ap, format);
-	r = vasprintf(why, format, ap);
-	va_end(ap);
-	if (r >= 0)
-		return -EBADMSG;
-	*why = NULL;
-	return -ENOMEM;
-}
-
-static bool driver_valid(const char *s)
-{
-	return *s && !strchr(s, '/') && !streq(s, ".") && !streq(s, "..") && strlen(s) < NAME_MAX;
-}
-
-static bool path_valid(const char *s)
-{
-	return strncmp(s, "/sys/", 5) == 0 && !strstr(s, "/../") && !strstr(s, "//") &&
-	       strlen(s) < PATH_MAX;
-}
-
-static int read_string(const struct field *field, struct json_object *value, void *at, char **why)
-{
-	const char *s;
-	bool fine = true;
-	char *copy;
-
-	if (!json_object_is_type(value, json_type_string))
-		return bad(why, "%s is not a string", field->key);
-	s = json_object_get_string(value);
-	if (field->type == FIELD_TYPE_NAME)
-		fine = attr_name_valid(s);
-	else if (field->type == FIELD_TYPE_DRIVER)
-		fine = driver_valid(s);
-	else if (field->type == FIELD_TYPE_PATH)
-		fine = path_valid(s);
-	if (!fine)
-		return bad(why, "%s is not what it should be: \"%s\"", field->key, s);
-	copy = strdup(s);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(at, &copy, sizeof(copy));
-	return 0;
-}
-
-static int read_u32(const struct field *field, struct json_object *value, void *at, char **why)
-{
-	int64_t number;
-	uint32_t u32;
-
-	if (!json_object_is_type(value, json_type_int))
-		return bad(why, "%s is not a number", field->key);
-	number = json_object_get_int64(value);
-	if (number < 0 || number > UINT32_MAX)
-		return bad(why, "%s is out of range", field->key);
-	u32 = (uint32_t)number;
-	memcpy(at, &u32, sizeof(u32));
-	return 0;
-}
-
-static int read_u64(const struct field *field, struct json_object *value, void *at, char **why)
-{
-	uint64_t u64;
-
-	if (!json_object_is_type(value, json_type_string) ||
-	    parse_uint(json_object_get_string(value), UINT64_MAX, &u64) < 0)
-		return bad(why, "%s is not a number in a string", field->key);
-	memcpy(at, &u64, sizeof(u64));
-	return 0;
-}
-
-static int read_enum(const struct field *field, struct json_object *value, void *at, char **why)
-{
-	int number;
-
-	if (!json_object_is_type(value, json_type_string))
-		return bad(why, "%s is not a string", field->key);
-	number = field->from_string(json_object_get_string(value));
-	if (number < 0)
-		return bad(why, "%s has an unknown value", field->key);
-	memcpy(at, &number, sizeof(number));
-	return 0;
-}
-
-static int read_bool(const struct field *field, struct json_object *value, void *at, char **why)
-{
-	if (!json_object_is_type(value, json_type_boolean))
-		return bad(why, "%s is not true or false", field->key);
-	*(bool *)at = json_object_get_boolean(value);
-	return 0;
-}
-
-static int read_field(const struct field *field, struct json_object *from, void *to, char **why)
-{
-	void *at = (char *)to + field->offset;
-	struct json_object *value;
-	bool there = json_object_object_get_ex(from, field->key, &value);
-
-	switch (field->type) {
-	case FIELD_TYPE_DRIVER:
-	case FIELD_TYPE_PATH:
-	case FIELD_TYPE_TEXT:
-		return there ? read_string(field, value, at, why) : 0;
-	case FIELD_TYPE_FLAG:
-		return there ? read_bool(field, value, at, why) : 0;
-	case FIELD_TYPE_TIME:
-		return there ? read_u64(field, value, at, why) : 0;
-	case FIELD_TYPE_STAGE:
-		return there ? read_enum(field, value, at, why) : 0;
-	case FIELD_TYPE_NAME:
-	case FIELD_TYPE_U32:
-	case FIELD_TYPE_U64:
-	case FIELD_TYPE_BOOL:
-	case FIELD_TYPE_ENUM:
-		break;
-	}
-	if (!there)
-		return bad(why, "%s is missing", field->key);
-	switch (field->type) {
-	case FIELD_TYPE_U32:
-		return read_u32(field, value, at, why);
-	case FIELD_TYPE_U64:
-		return read_u64(field, value, at, why);
-	case FIELD_TYPE_ENUM:
-		return read_enum(field, value, at, why);
-	case FIELD_TYPE_BOOL:
-		return read_bool(field, value, at, why);
-	case FIELD_TYPE_NAME:
-	case FIELD_TYPE_DRIVER:
-	case FIELD_TYPE_PATH:
-	case FIELD_TYPE_TEXT:
-	case FIELD_TYPE_FLAG:
-	case FIELD_TYPE_TIME:
-	case FIELD_TYPE_STAGE:
-		return read_string(field, value, at, why);
-	}
-	return -EINVAL;
-}
-
-static bool key_known(const char *key, const struct field *fields, size_t n,
-		      const char *const *more)
-{
-	for (size_t i = 0; i < n; i++)
-		if (streq(fields[i].key, key))
-			return true;
-	for (; more && *more; more++)
-		if (streq(*more, key))
-			return true;
-	return false;
-}
-
-/* Reads the fields, and refuses members that are neither in the table nor in `more`. */
-static int read_fields(struct json_object *from, const struct field *fields, size_t n,
-		       const char *const *more, void *to, char **why)
-{
-	struct json_object_iterator at, end;
-
-	if (!json_object_is_type(from, json_type_object))
-		return bad(why, "something is not an object");
-	at = json_object_iter_begin(from);
-	end = json_object_iter_end(from);
-	for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-		if (!key_known(json_object_iter_peek_name(&at), fields, n, more))
-			return bad(why, "unknown key \"%s\"", json_object_iter_peek_name(&at));
-	for (size_t i = 0; i < n; i++) {
-		int r = read_field(&fields[i], from, to, why);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int get_array(struct json_object *root, const char *key, struct json_object **array,
-		     char **why)
-{
-	if (!json_object_object_get_ex(root, key, array) ||
-	    !json_object_is_type(*array, json_type_array))
-		return bad(why, "%s is not an array", key);
-	if (json_object_array_length(*array) > ENTRIES_MAX)
-		return bad(why, "%s has too many entries", key);
-	return 0;
-}
-
-static int read_groups(struct json_object *root, struct lease *lease, char **why)
-{
-	struct json_object *array;
-	int r = get_array(root, "groups", &array, why);
-
-	for (size_t i = 0; r >= 0 && i < json_object_array_length(array); i++) {
-		struct lease_group group = { 0 };
-
-		r = read_fields(json_object_array_get_idx(array, i), group_fields,
-				ARRAY_SIZE(group_fields), NULL, &group, why);
-		if (r >= 0 && lease_group(lease, group.id))
-			r = bad(why, "group %u is there twice", group.id);
-		if (r >= 0)
-			r = lease_add_group(lease, group.id, group.generation);
-		if (r >= 0)
-			*lease_group(lease, group.id) = group;
-		else
-			free(group.type);
-	}
-	return r;
-}
-
-static int read_device(struct json_object *from, struct lease *lease, char **why)
-{
-	struct json_object *value;
-	struct lease_device *device, scratch;
-	const char *name;
-	int r;
-
-	if (!json_object_is_type(from, json_type_object) ||
-	    !json_object_object_get_ex(from, "name", &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return bad(why, "a device has no name");
-	name = json_object_get_string(value);
-	if (!attr_name_valid(name))
-		return bad(why, "a device has the name \"%s\"", name);
-	if (lease_device(lease, name))
-		return bad(why, "device %s is there twice", name);
-	device = lease_add_device(lease, name);
-	if (!device)
-		return -ENOMEM;
-	/* The entry's own copy of the name goes; the table brings one. */
-	scratch = *device;
-	device->name = NULL;
-	r = read_fields(from, device_fields, ARRAY_SIZE(device_fields), NULL, device, why);
-	if (device->name)
-		free(scratch.name);
-	else
-		device->name = scratch.name;
-	if (r >= 0 && !lease_group(lease, device->group))
-		return bad(why, "device %s is in no group of the lease", name);
-	return r;
-}
-
-static int read_devices(struct json_object *root, struct lease *lease, char **why)
-{
-	struct json_object *array;
-	int r = get_array(root, "devices", &array, why);
-
-	for (size_t i = 0; r >= 0 && i < json_object_array_length(array); i++)
-		r = read_device(json_object_array_get_idx(array, i), lease, why);
-	return r;
-}
-
-static int read_holders(struct json_object *root, struct lease *lease, char **why)
-{
-	struct json_object *array;
-	int r = get_array(root, "holders", &array, why);
-
-	for (size_t i = 0; r >= 0 && i < json_object_array_length(array); i++) {
-		r = ARRAY_RESERVE_ONE(lease->holders, lease->n_holders);
-		if (r >= 0)
-			r = read_fields(json_object_array_get_idx(array, i), holder_fields,
-					ARRAY_SIZE(holder_fields), NULL,
-					&lease->holders[lease->n_holders++], why);
-	}
-	return r;
-}
-
-/* 16 hexadecimal digits: it is the name of the file, too. */
-static bool id_valid(const char *id)
-{
-	return strlen(id) == 16 && strspn(id, "0123456789abcdef") == 16;
-}
-
-/* Absent from leases that have placed nothing. An emulated device has no name. */
-static int read_guest(struct json_object *root, struct lease *lease, char **why)
-{
-	static const char *const keys[] = { "device", "address", NULL };
-	struct json_object *array, *value;
-	int r;
-
-	if (!json_object_object_get_ex(root, "guest", &array))
-		return 0;
-	r = get_array(root, "guest", &array, why);
-	for (size_t i = 0; r >= 0 && i < json_object_array_length(array); i++) {
-		struct json_object *from = json_object_array_get_idx(array, i);
-		struct guest_address address;
-		const char *device = NULL;
-
-		r = read_fields(from, NULL, 0, keys, NULL, why);
-		if (r >= 0 && json_object_object_get_ex(from, "device", &value)) {
-			device = json_object_get_string(value);
-			if (!attr_name_valid(device) || guest_bus_device(&lease->guest, device))
-				r = bad(why, "an entry of guest has the name \"%s\"", device);
-		}
-		if (r >= 0 && (!json_object_object_get_ex(from, "address", &value) ||
-			       guest_address_parse(json_object_get_string(value), &address) < 0 ||
-			       guest_bus_at(&lease->guest, address)))
-			r = bad(why, "an entry of guest has no address of its own");
-		if (r >= 0)
-			r = guest_bus_put(&lease->guest, device, address);
-	}
-	return r;
-}
-
-static int read_lease(struct json_object *root, struct lease *lease, char **why)
-{
-	static const char *const more[] = { "version", "groups", "devices", "holders", "guest", NULL };
-	char *id = STEAL(lease->id);
-	int r;
-
-	r = read_fields(root, lease_fields, ARRAY_SIZE(lease_fields), more, lease, why);
-	if (lease->id)
-		free(id);
-	else
-		lease->id = id;
-	if (r >= 0 && !id_valid(lease->id))
-		r = bad(why, "the id is not 16 hexadecimal digits");
-	if (r >= 0 && lease->mode == MODE_AUTO)
-		r = bad(why, "a lease has no mode \"auto\"");
-	if (r >= 0)
-		r = read_groups(root, lease, why);
-	if (r >= 0)
-		r = read_devices(root, lease, why);
-	if (r >= 0)
-		r = read_holders(root, lease, why);
-	if (r >= 0)
-		r = read_guest(root, lease, why);
-	return r;
-}
-
-/* What json-c would let pass is refused before json-c sees it. */
-static int parse(const char *text, size_t size, struct json_object **root, char **why)
-{
-	struct json_scan scan = { 0 };
-	struct json_tokener *tokener;
-	int r;
-
-	if (size > INT_MAX)
-		return bad(why, "too big");
-	r = json_scan(text, size, &scan);
-	if (r == -EBADMSG)
-		r = bad(why, "%u:%u: %s", scan.error_place.line, scan.error_place.column,
-			scan.error ? scan.error : "not JSON");
-	json_scan_done(&scan);
-	if (r < 0)
-		return r;
-	tokener = json_tokener_new_ex(JSON_SCAN_DEPTH_MAX + 1);
-	if (!tokener)
-		return -ENOMEM;
-	/* Not JSON_TOKENER_STRICT: with it json-c 0.18 refuses whatever is not ASCII (char is
-	 * signed there). The scan was stricter than that already. */
-	json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
-	*root = json_tokener_parse_ex(tokener, text, (int)size);
-	if (!*root)
-		r = bad(why, "%s", json_tokener_error_desc(json_tokener_get_error(tokener)));
-	json_tokener_free(tokener);
-	return r;
-}
-
-int lease_from_json(const char *text, size_t size, struct lease **ret, char **why)
-{
-	_cleanup_(put_objectp) struct json_object *root = NULL;
-	_cleanup_(lease_freep) struct lease *lease = lease_new("");
-	struct json_object *version;
-	int r;
-
-	*why = NULL;
-	if (!lease)
-		return -ENOMEM;
-	r = parse(text, size, &root, why);
-	if (r < 0)
-		return r;
-	if (!json_object_object_get_ex(root, "version", &version) ||
-	    !json_object_is_type(version, json_type_int) ||
-	    json_object_get_int64(version) != JOURNAL_VERSION)
-		return bad(why, "it is not of version %d", JOURNAL_VERSION);
-	r = read_lease(root, lease, why);
-	if (r < 0)
-		return r;
-	*ret = STEAL(lease);
 	return 0;
 }

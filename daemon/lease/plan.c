@@ -306,7 +306,7 @@ static void give_back(struct builder *b, const struct lease_device *d)
 	if (d->state == DEVICE_FENCED || d->came) {
 		/* It arrived later: what it would have had is the kernel's to find. */
 		add_kind(b, d, STEP_OVERRIDE, NULL);
-		add_kind(b, d, STEP_PROBE, NULL);
+		add_kind(b, d, STEP_PROBE, d->evicted);
 		return;
 	}
 	if (d->saved_driver) {

@@ -44,16 +44,8 @@ static int add_members(const struct engine *engine, struct lease *lease)
 		if (!lease_has_group(lease, device->group_id))
 			continue;
 		d = lease_add_device(lease, device->name);
-		if (!d || free_and_strdup(&d->syspath, device->syspath) < 0)
+		if (!d || lease_device_know(d, device) < 0)
 			return -ENOMEM;
-		d->identity = device->identity;
-		d->appearance = device->appearance;
-		d->vendor = device->vendor;
-		d->product = device->product;
-		d->subvendor = device->subvendor;
-		d->subproduct = device->subproduct;
-		d->group = device->group_id;
-		d->bridge = device->bridge;
 		d->left = device->driver && !device_on_vfio(device);
 		d->state = d->left ? DEVICE_HOST : DEVICE_WITHHELD;
 		d->came = true;
@@ -88,7 +80,7 @@ static int block_groups(struct engine *engine, struct lease *blocked)
 		return 0;
 	lease->state = LEASE_LEASED;
 	lease->mode = MODE_CDEV;
-	lease->persist = true;
+	lease->persist = lease->blocked = true;
 	r = add_members(engine, lease);
 	if (r >= 0 && ledger_add(engine->ledger, lease) != 0)
 		r = -EBADMSG;

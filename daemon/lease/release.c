@@ -134,6 +134,8 @@ static void on_restore_report(const struct step *step, const struct step_report 
 {
 	if (step->kind == STEP_VFS_BACK && report->event != STEP_BEGIN)
 		vf_switch_is_back(userdata, step->arg);
+	if (report->event == STEP_DONE && step->kind == STEP_PROBE && report->text[0])
+		log_warning("%s goes to the host without a driver: %s", step->device, report->text);
 	if (report->event == STEP_FAILED && step->device)
 		note_failure(userdata, step, report);
 }

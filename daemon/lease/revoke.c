@@ -7,6 +7,7 @@
 #include "daemon/fault.h"
 #include "daemon/lease/lifeline.h"
 #include "daemon/lease/run.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
@@ -15,14 +16,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* What the ladder has come to, in the log, with those who are known to have fds. */
 static void record(const struct lease *lease, const char *step, const char *note)
@@ -246,7 +239,7 @@ int engine_revoke(struct engine *engine, struct lease *lease, uint64_t grace_use
 		return -ENOMEM;
 	}
 	lease->revocation = REVOCATION_ASKED;
-	lease->revoke_deadline_usec = now_usec() + grace_usec;
+	lease->revoke_deadline_usec = realtime_usec() + grace_usec;
 	r = journal_write(&engine->journal, lease);
 	if (r >= 0)
 		r = arm(run, grace_usec, on_deadline);
@@ -293,7 +286,7 @@ void revoke_done(struct lease_run *run)
 void revoke_recover(struct lease_run *run)
 {
 	const struct lease *lease = run->lease;
-	uint64_t now = now_usec(), left = 0;
+	uint64_t now = realtime_usec(), left = 0;
 	int r = 0;
 
 	if (lease->revocation == REVOCATION_ASKED) {

@@ -17,6 +17,7 @@ struct lease_run {
 	struct worker *worker;
 	int lock;	 /* ID.lock, flock'ed; workers inherit it */
 	bool worker_bad; /* a step of the running worker failed */
+	bool lost; /* which of its devices are gone is other than the journal and the bus have it */
 
 	/* the claim */
 	claim_done_fn claim_done;

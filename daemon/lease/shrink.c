@@ -7,13 +7,13 @@
 #include "daemon/lease/fence.h"
 #include "daemon/lease/grow.h"
 #include "daemon/lease/run.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
 
 #define CLEAR_USEC (20 * 1000ULL)
 #define RETRY_USEC (5 * 1000 * 1000ULL)
@@ -104,6 +104,8 @@ static void parked(struct lease_run *run)
 			continue;
 		if (d->state == DEVICE_GRANTED)
 			d->state = DEVICE_WITHHELD;
+		else
+			lease_device_undo_rule(d); /* it was to be added, and was not */
 		d->parking = false;
 		if (!plan_parks_on_vfio(run->lease, d))
 			free_and_strdup(&d->target_driver, NULL);
@@ -275,7 +277,6 @@ struct leaving {
 static struct lease *part_new(const struct lease *lease)
 {
 	_cleanup_(lease_freep) struct lease *part = NULL;
-	struct timespec ts;
 	char id[17];
 	uint64_t n;
 
@@ -285,13 +286,12 @@ static struct lease *part_new(const struct lease *lease)
 	part = lease_new(id);
 	if (!part)
 		return NULL;
-	clock_gettime(CLOCK_REALTIME, &ts);
 	part->owner = lease->owner;
 	part->mode = lease->mode;
 	part->state = LEASE_DRAINING;
 	part->park = lease->park;
 	part->revoke = lease->revoke;
-	part->since_usec = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	part->since_usec = realtime_usec();
 	part->acquirer = lease->acquirer;
 	/* No connection's end is its end: it has ended. */
 	part->persist = true;

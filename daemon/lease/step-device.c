@@ -326,7 +326,21 @@ int step_settle(struct step_run *run, const struct step *step)
 
 int step_probe(struct step_run *run, const struct step *step)
 {
-	return device_probe(run, step->device);
+	int r = device_probe(run, step->device);
+
+	/* Which driver it gets is the kernel's to find, and it may find none now: that is told, and
+	 * keeps nothing from going home. */
+	for (bool again = false; r >= 0 && step->arg; again = true) {
+		_cleanup_free_ char *driver = NULL;
+
+		r = sysfs_get_driver(run->host, run->subsystem, step->device, &driver);
+		if (r < 0)
+			return say(run, r, "its driver cannot be read: %s", strerror(-r));
+		if (driver || again)
+			return driver ? 0 : say(run, 0, "no driver takes it; %s had it", step->arg);
+		r = device_probe(run, step->device);
+	}
+	return r;
 }
 
 int step_verify(struct step_run *run, const struct step *step)

@@ -20,7 +20,8 @@
 	X(SETTLE)      /* where no driver is bound: override none, and a wait for the device lock: \
 			  unbinds elsewhere are over then; binds nothing; not for another device   \
 			  that has come to the address */                                          \
-	X(PROBE)       /* drivers_probe */                                                         \
+	X(PROBE)       /* drivers_probe; with an arg (the driver it had) once more if none has it; \
+			  done too where that does not help, with a word in the report */          \
 	X(VERIFY)      /* bound driver is arg (NULL: none) */                                      \
 	X(QUIET)       /* bus mastering is off; cleared if not; fails if that does not help */     \
 	X(NODE_CLEAN)  /* wait for udev, then node is root's alone; reset and cycle once */        \
@@ -45,8 +46,8 @@ struct step {
 	enum step_kind kind;
 	const char *device; /* name; borrowed from the lease, as are the rest; or NULL for NODE_* */
 	const struct lease_device *lease_device;
-	const char *arg;    /* OVERRIDE, VERIFY: driver or NULL; NODE_*: path below /dev, or NULL:
-			     * the nodes of the device (cdev, and its group) */
+	const char *arg;    /* OVERRIDE, VERIFY, PROBE: driver or NULL; NODE_*: path below /dev, or
+			     * NULL: the nodes of the device (cdev, and its group) */
 	unsigned int waive; /* CHECK, INSPECT: bits of use kinds that do not refuse */
 	bool exclusive;	    /* INSPECT: open block devices O_EXCL */
 	uid_t uid;	    /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */

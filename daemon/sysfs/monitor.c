@@ -7,11 +7,11 @@
 
 #include "daemon/sysfs/monitor.h"
 
+#include "daemon/util/clock.h"
 #include "daemon/util/fd.h"
 
 #include <libudev.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define EVENTS_PER_TURN 64
 /*
@@ -25,11 +25,10 @@
  * on the host's side: the uses of a device change with them.
  */
 static const char *const subsystems[] = {
-	"pci",	"platform", "mdev", "amba",	 "fsl-mc",
-	"cdx",	"iommu",    "vfio", "vfio-dev",	 "misc",
-	"net",	"block",    "drm",  "sound",	 "graphics",
-	"nvme", "watchdog", "tty",  "vtconsole", "nvme-subsystem",
-	"drivers",
+	"pci",	     "platform",       "mdev",	   "amba", "fsl-mc",   "cdx",
+	"iommu",     "vfio",	       "vfio-dev", "misc", "net",      "block",
+	"drm",	     "sound",	       "graphics", "nvme", "watchdog", "tty",
+	"vtconsole", "nvme-subsystem", "drivers",
 };
 
 struct source {
@@ -48,14 +47,6 @@ struct monitor {
 	bool freed;
 };
 
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void deliver(struct source *source, struct udev_device *device)
 {
 	struct uevent event = {
@@ -68,7 +59,7 @@ static void deliver(struct source *source, struct udev_device *device)
 		.error_event = udev_device_get_property_value(device, "ERROR_EVENT"),
 		.online = streq0(udev_device_get_property_value(device, "DEVICE_ONLINE"), "1"),
 		.seqnum = udev_device_get_seqnum(device),
-		.usec = now_usec(),
+		.usec = monotonic_usec(),
 		.udev = source->udev,
 	};
 

@@ -9,6 +9,7 @@
 
 #include "client/vfio-uapi.h"
 #include "daemon/sysfs/attr.h"
+#include "daemon/util/clock.h"
 #include "daemon/vfio/open.h"
 #include "policy/topology.h"
 
@@ -47,20 +48,12 @@ static void sending_done(struct sending *s)
 	free(s->items);
 }
 
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* ---- talking */
 
 /* The time for all messages together, however slowly they are taken. */
 static int send_message(struct sending *s, const char *text, int fd)
 {
-	uint64_t now = now_usec(), left = s->end > now ? s->end - now : 0;
+	uint64_t now = monotonic_usec(), left = s->end > now ? s->end - now : 0;
 	struct timeval tv = { .tv_sec = (time_t)(left / 1000000),
 			      .tv_usec = (suseconds_t)(left % 1000000) };
 
@@ -84,7 +77,7 @@ static int refuse(struct sending *s, int error, const char *name, const char *fo
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	snprintf(message, sizeof(message), "error %s %s", name, text);
-	s->end = now_usec() + s->timeout_usec;
+	s->end = monotonic_usec() + s->timeout_usec;
 	/* One that is not there to hear it learns it from the hang-up. */
 	(void)send_message(s, message, -EBADF);
 	return error;
@@ -134,7 +127,7 @@ static int send_all(struct sending *s)
 	char text[300];
 	int r;
 
-	s->end = now_usec() + s->timeout_usec;
+	s->end = monotonic_usec() + s->timeout_usec;
 	for (size_t i = 0; i < s->n; i++) {
 		struct item *item = &s->items[i];
 

@@ -10,13 +10,13 @@
 #include "daemon/vfio/node.h"
 
 #include "daemon/sysfs/attr.h"
+#include "daemon/util/clock.h"
 #include "daemon/vfio/open.h"
 
 #include <fcntl.h>
 #include <libudev.h>
 #include <poll.h>
 #include <stdio.h>
-#include <time.h>
 
 #define POLL_MSEC      20
 #define MONITOR_BUFFER (8 * 1024 * 1024)
@@ -37,14 +37,6 @@ struct node_watch {
 	bool marked;
 	char **present; /* nodes that were there at the mark: "class/vfio/9" */
 };
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 struct node_watch *node_watch_free(struct node_watch *watch)
 {
@@ -249,7 +241,7 @@ static int settled(struct node_watch *watch, struct udev *udev, const char *node
 static int wait_settled(struct node_watch *watch, struct udev *udev, const char *node,
 			const char *sysfs, uint64_t timeout_usec)
 {
-	uint64_t end = now_usec() + timeout_usec;
+	uint64_t end = monotonic_usec() + timeout_usec;
 
 	for (;;) {
 		struct pollfd p = { .fd = watch ? udev_monitor_get_fd(watch->monitor) : -1,
@@ -258,7 +250,7 @@ static int wait_settled(struct node_watch *watch, struct udev *udev, const char 
 
 		if (r != 0)
 			return r < 0 ? r : 0;
-		if (now_usec() >= end)
+		if (monotonic_usec() >= end)
 			return -ETIMEDOUT;
 		/* The database tells nobody: it is asked again. */
 		if (poll(&p, 1, POLL_MSEC) < 0 && errno != EINTR)

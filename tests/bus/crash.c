@@ -69,13 +69,6 @@ void fault_at(const char *point, const char *what, int passes)
 	tree_write(dir, text, "faults/%s", point);
 }
 
-void fault_forget(const char *point)
-{
-	_cleanup_close_ int dir = bed_dir();
-
-	tree_remove(dir, "faults/%s", point);
-}
-
 bool fault_happened(const char *point)
 {
 	_cleanup_close_ int dir = bed_dir();
@@ -109,15 +102,31 @@ static bool daemon_died(void)
 		return false;
 	/* One that comes too early for the bus to have missed the one before ends, to be started
 	 * again. */
-	ck_assert_msg((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+	ck_assert_msg((WIFSIGNALED(status) &&
+		       (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGVTALRM)) ||
 			      (!bed.ready && WIFEXITED(status) && WEXITSTATUS(status) == 1),
 		      "the daemon ended by itself: status %#x", (unsigned int)status);
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
 		crashes++;
 	/* What it said before is read: it counts. */
 	for (int i = 0; i < 3; i++)
 		bed_turn();
 	return true;
+}
+
+static void kill_daemon(int signo)
+{
+	ck_assert_int_gt(bed.daemon, 1);
+	kill(bed.daemon, signo);
+	/* Dead, or what comes next takes it for one that lives. */
+	waitid(P_PID, (id_t)bed.daemon, NULL, WEXITED | WNOWAIT);
+}
+
+void crash_now(void)
+{
+	/* As deadly, and not a fault's, should one be faster. */
+	kill_daemon(SIGVTALRM);
+	supervise();
 }
 
 void supervise(void)
@@ -127,7 +136,7 @@ void supervise(void)
 
 	if (crash_after_failure && tree_exists(bed.host->fd, "failed")) {
 		crash_after_failure = false;
-		kill(bed.daemon, SIGKILL);
+		kill_daemon(SIGKILL);
 	}
 	if (!daemon_died())
 		return;

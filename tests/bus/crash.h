@@ -15,8 +15,6 @@ extern struct client *alice, *bob, *root;
 
 /* What happens at a point: "daemon", "worker", "EIO"; passes: how often it is passed before. */
 void fault_at(const char *point, const char *what, int passes);
-/* It is not to happen any more. */
-void fault_forget(const char *point);
 /* Whether it has happened. */
 bool fault_happened(const char *point);
 /* Points are written down from now on; what was (daemon/fault.h), of the caller. */
@@ -29,6 +27,8 @@ extern int crashes;
 extern bool crash_after_failure;
 /* Starts the daemon again if it has died, and holds it to the invariants then. */
 void supervise(void);
+/* The daemon dies once more, not by a fault, and is started again. */
+void crash_now(void);
 /* Turns the loop, with supervision, until it is so. */
 #define EVENTUALLY(condition)                                                            \
 	do {                                                                             \

@@ -8,6 +8,7 @@
 
 #include <err.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,22 @@ static int jobs = 1, job;
 int parallel_row(int i)
 {
 	return job + i * jobs;
+}
+
+bool parallel_is_sampled(int i)
+{
+	static unsigned int every, from;
+	const char *wanted = getenv("VFIOD_TEST_SAMPLE");
+
+	if (every == 0) {
+		every = wanted && atoi(wanted) > 0 ? (unsigned int)atoi(wanted) : 1;
+		if (getrandom(&from, sizeof(from), 0) != sizeof(from))
+			from = 0;
+		from %= every;
+		if (every > 1)
+			printf("a sample: one row of %u, from row %u\n", every, from);
+	}
+	return (unsigned int)i % every == from;
 }
 
 static int run_job(Suite *(*make)(int n), int n_rows)

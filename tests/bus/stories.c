@@ -44,17 +44,6 @@ static bool is_on(const char *device, const char *driver, const char *override)
 	return streq(is, driver) && streq(has, override);
 }
 
-/* The daemon dies once more, not by a fault: what is leased is what it was afterwards. */
-static void restart(void)
-{
-	/* Its death by a fault is counted first. */
-	bed_sleep(30000);
-	supervise();
-	daemon_kill();
-	daemon_start_only();
-	EVENTUALLY(bed.ready);
-}
-
 /* ---- the stories: each ends with everything home */
 
 /* Its holder ends, while the daemon runs or does not. */
@@ -68,7 +57,7 @@ static void lifeline(void)
 						    .mode = "node",
 						    .name = "lifeline",
 						    .lifeline = ends[0] });
-	restart();
+	crash_now();
 	EVENTUALLY(is_leased(lease));
 	close(ends[1]);
 	EVENTUALLY(is_gone(lease));
@@ -87,7 +76,7 @@ static void pair(void)
 
 	ensure_taken(alice, lease, &taken);
 	ck_assert_uint_eq(taken.n, 3);
-	restart();
+	crash_now();
 	EVENTUALLY(is_leased(lease));
 	ck_assert(mk_is_held(bed.host->fd, NIC_A));
 	ensure_ended(alice, lease);
@@ -162,7 +151,7 @@ static void newcomer(void)
 	EVENTUALLY(newcomer_is_fenced());
 	/* All its steps: what is killed next is not its process' business. */
 	EVENTUALLY(daemon_said(NEWCOMER " came to a group of lease"));
-	restart();
+	crash_now();
 	EVENTUALLY(is_leased(lease));
 	EVENTUALLY(newcomer_is_fenced());
 	ensure_home(alice, lease);
@@ -177,9 +166,13 @@ static void interfered(void)
 	char *lease = ensure_leased(
 		alice, &(struct ask){ .devices = { NIC }, .mode = "node", .name = "interfered" });
 
+	/* All of it before the daemon looks. */
+	ck_assert_int_gt(bed.daemon, 1);
+	kill(bed.daemon, SIGSTOP);
 	mk_override(bed.host->fd, "pci", NIC, "e1000e");
 	mk_unbind(bed.host->fd, "pci", "vfio-pci", NIC);
 	mk_probe(bed.host->fd, "pci", NIC);
+	kill(bed.daemon, SIGCONT);
 	/* What cannot be put right ends. */
 	EVENTUALLY((is_on(NIC, "vfio-pci", "vfio-pci") && is_leased(lease)) ||
 		   (tree_exists(bed.host->fd, "failed") && !is_leased(lease)));

@@ -447,6 +447,47 @@ START_TEST(add_inside_fails)
 }
 END_TEST
 
+/*
+ * A growth that fails (0), or that a crash cuts short (1), leaves the device with the rule that it
+ * was withheld by: the one place of the rule that was to let it in is another's.
+ */
+START_TEST(add_inside_fails_and_counts_no_more)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC_A },
+						     .withhold = { NIC_B }, .mode = "group",
+						     .persist = true),
+				     other = { .handoff = -EBADF };
+	_cleanup_free_ char *rules = NULL;
+	struct pending *pending;
+
+	ck_claimed(claim);
+	rules = property(root, claim.lease, "Lease", "Rules");
+	rule("\"allow\": [\"acquire\", \"withhold\", \"persist\"], \"limits\": { \"devices\": 1 }");
+	if (_i == 0) {
+		mock_fail(bed.host, "PROBE", NIC_B, EIO, 1);
+		ck_assert_str_eq(add(alice, claim.lease, LIST(NIC_B)), "DriverFailed");
+	} else {
+		slow("PROBE", NIC_B, 5000);
+		pending = add_start(alice, claim.lease, LIST(NIC_B), NULL);
+		UNTIL(host_did("OVERRIDE " NIC_B " vfio-pci"));
+		/* Meanwhile the place is taken. */
+		other = acquire(alice, .devices = { BARE });
+		ck_refused(other, "QuotaExceeded");
+		claim_done(&other);
+		call_drop(pending);
+		restart();
+		slow("PROBE", NIC_B, 0);
+	}
+	UNTIL(property_is(root, claim.lease, "Lease", "Rules", rules));
+	ck_assert(state_is(root, NIC_B, "withheld"));
+	other = acquire(alice, .devices = { BARE });
+	ck_claimed(other);
+	ck_assert_str_eq(release(root, other.lease), "");
+	ck_assert_str_eq(release(root, claim.lease), "");
+	UNTIL(is_home());
+}
+END_TEST
+
 /* ---- cut short */
 
 /* The daemon, the lifeline or the caller goes while a group is being added. */
@@ -564,6 +605,7 @@ int main(void)
 	tcase_add_loop_test(tcase, remove_inside, 0, 3);
 	tcase_add_loop_test(tcase, add_groups_fails, 0, ARRAY_SIZE(faults));
 	tcase_add_loop_test(tcase, add_inside_fails, 0, 2);
+	tcase_add_loop_test(tcase, add_inside_fails_and_counts_no_more, 0, 2);
 	tcase_add_loop_test(tcase, add_groups_cut_short, 0, 4);
 	tcase_add_loop_test(tcase, add_inside_cut_short, 0, 2);
 	tcase_add_test(tcase, remove_group_over_restart);

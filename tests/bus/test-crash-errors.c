@@ -111,7 +111,9 @@ static unsigned int get_seed(void)
 
 static void add_row(int story, unsigned int number, unsigned int error, bool crash)
 {
-	if (n_rows < ROWS_MAX)
+	static int n;
+
+	if (n_rows < ROWS_MAX && parallel_is_sampled(n++))
 		rows[n_rows++] = (struct row){ story, number, error, crash };
 }
 

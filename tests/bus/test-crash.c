@@ -136,7 +136,8 @@ static void choose_rows(void)
 		_cleanup_free_ char *text = row_text(&rows[i]);
 
 		if (only ? regexec(&regex, text, 0, NULL, 0) == 0
-			 : getenv("VFIOD_TEST_ALL") || is_first(i) || is_of_journal(i))
+			 : getenv("VFIOD_TEST_ALL") ||
+				    ((is_first(i) || is_of_journal(i)) && parallel_is_sampled(i)))
 			chosen[n++] = rows[i];
 	}
 	if (only)

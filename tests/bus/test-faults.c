@@ -444,7 +444,7 @@ START_TEST(changes_under_the_claim)
 	struct pending *pending;
 	_cleanup_claim_ struct claim claim = { 0 };
 
-	tree_write(bed.host->fd, "150", "slow/OVERRIDE/" NIC_A);
+	tree_write(bed.host->fd, "1500", "slow/OVERRIDE/" NIC_A);
 	pending = acquire_start(alice, &(struct ask){ .devices = { NIC_A, NIC_B } });
 	UNTIL(property_is(root, "/org/vfiod1/group/2", "Group", "State", "preparing"));
 	tree_remove(bed.host->fd, "slow");

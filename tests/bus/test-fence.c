@@ -61,6 +61,30 @@ START_TEST(leased)
 }
 END_TEST
 
+/* The kernel says that it has probed it, and no driver has it: once, or however often. */
+START_TEST(no_driver_at_home)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { NIC_A }, .withhold = { NIC_B });
+
+	ck_claimed(claim);
+	come("e1000");
+	UNTIL(n_fenced() == 1);
+	watch_settled(comers.watch);
+	comers.watch = watch_free(comers.watch);
+	/* It is in the journal whose driver was faster. */
+	kill_daemon();
+	daemon_start();
+	tree_write(bed.host->fd, _i ? "ignore 99\n" : "ignore 1\n", "fail/PROBE/%s", COMER);
+	release_by_root(claim.lease);
+	ck_assert(is_on(COMER, _i ? "" : "e1000", ""));
+	ck_assert(is_on(NIC_A, "e1000", ""));
+	ck_assert(daemon_said(
+			  "goes to the host without a driver: no driver takes it; e1000 had it") ==
+		  (bool)_i);
+}
+END_TEST
+
 START_TEST(preparing)
 {
 	struct pending *pending;
@@ -424,6 +448,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, comers_start, comers_stop);
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, leased, 0, ARRAY_SIZE(moments));
+	tcase_add_loop_test(tcase, no_driver_at_home, 0, 2);
 	tcase_add_loop_test(tcase, preparing, 0, 2);
 	tcase_add_test(tcase, draining);
 	tcase_add_test(tcase, not_its_business);

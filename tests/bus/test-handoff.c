@@ -263,7 +263,7 @@ START_TEST(release_while_sending)
 	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { NIC });
 
 	ck_claimed(claim);
-	tree_write(bed.host->fd, "300", "slow/OPEN/" NIC);
+	tree_write(bed.host->fd, "3000", "slow/OPEN/" NIC);
 	ck_assert_int_eq(send(claim.handoff, "x", 1, 0), 1);
 	bed_sleep((uint64_t)_i * 100000);
 	ck_assert_str_eq(release(alice, claim.lease), "");

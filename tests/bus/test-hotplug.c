@@ -150,7 +150,6 @@ END_TEST
 START_TEST(stayed_while_down)
 {
 	_cleanup_claim_ struct claim claim = claim_pair("cdev", true);
-	_cleanup_free_ char *fds = NULL;
 
 	ck_claimed(claim);
 	watch_settled(comers.watch);
@@ -277,6 +276,64 @@ START_TEST(replaced_in_release)
 }
 END_TEST
 
+/* The same without anything that comes in its place: the others go where they belong. */
+START_TEST(removed_in_swap)
+{
+	const char *op = slow_ops[_i % 3];
+	bool itself = _i / 3 % 2, granted = _i / 6 % 2, releasing = _i / 12 % 2;
+	/* While they are looked at, at the first step, later. */
+	const unsigned int delay = (unsigned int[]){ 0, 15000, 60000 }[_i / 24];
+	const char *device = granted ? NIC_A : NIC_B, *other = granted ? NIC_B : NIC_A;
+	const char *at = itself ? device : other;
+	_cleanup_claim_ struct claim claim = { 0 };
+
+	if (releasing) {
+		claim = claim_pair("cdev", false);
+		ck_claimed(claim);
+		make_slow(at, op, 150);
+		ck_assert_str_eq(release(alice, claim.lease), "");
+		bed_sleep(delay);
+		go(device);
+	} else {
+		struct pending *pending;
+
+		make_slow(at, op, 150);
+		pending = acquire_start(
+			alice, &(struct ask){ .devices = { NIC_A }, .withhold = { NIC_B } });
+		bed_sleep(delay);
+		go(device);
+		claim = acquire_wait(pending);
+		if (*claim.error) {
+			/* NoSuchDevice: it went before the request was read. */
+			ck_assert_msg(streq(claim.error, "GroupChanged") ||
+					      (granted && streq(claim.error, "NoSuchDevice")) ||
+					      streq(claim.error, "DriverFailed") ||
+					      (streq(claim.error, "NoSuchDevice") && !delay),
+				      "%s: %s", claim.error, claim.message);
+		} else {
+			/* It was done by then. */
+			UNTIL(property_is(alice, claim.lease, "Lease",
+					  granted ? "Devices" : "Withheld", "[]"));
+			ck_assert_str_eq(release(alice, claim.lease), "");
+		}
+	}
+	tree_remove(bed.host->fd, "slow");
+	if (claim.lease)
+		UNTIL(lease_gone(alice, claim.lease));
+	UNTIL(property_is(alice, GROUP(2), "Group", "State", "host"));
+	ck_home(other, "e1000");
+	ck_assert_uint_eq(n_fenced(), 0);
+	/* And it can be had. */
+	{
+		_cleanup_claim_ struct claim again = acquire(alice, .devices = { other });
+
+		ck_claimed(again);
+		ck_assert_str_eq(release(alice, again.lease), "");
+		UNTIL(lease_gone(alice, again.lease));
+	}
+}
+END_TEST
+
 /* An administrator's own override is given to the device that had it, and to no other. */
 START_TEST(override_of_another)
 {
@@ -351,7 +408,6 @@ START_TEST(number_is_used_again_unseen)
 {
 	_cleanup_claim_ struct claim claim =
 		acquire(alice, .devices = { NIC }, .persist = true, .mode = "cdev");
-	_cleanup_free_ char *fds = NULL;
 
 	ck_claimed(claim);
 	watch_settled(comers.watch);
@@ -384,6 +440,43 @@ START_TEST(number_is_used_again_unseen)
 }
 END_TEST
 
+/*
+ * The card of the owner's is another one, and nobody has heard of the removal: that one is shut off
+ * before the journal is touched (I6), which hangs here; and a daemon that dies there, with a
+ * journal that has the first card, does the same again. 0: by an event of its own; 1: by a rescan.
+ */
+START_TEST(shut_off_before_the_journal)
+{
+	_cleanup_claim_ struct claim claim =
+		acquire(alice, .devices = { NIC_A, NIC_B }, .persist = true);
+
+	ck_claimed(claim);
+	watch_settled(comers.watch);
+	comers.watch = watch_free(comers.watch);
+	tree_write(bed.host->fd, "600000\n", "slow/FSYNC/journal");
+	tree_rename(bed.host->fd, "uevent", "uevent.lost");
+	go(NIC_B);
+	mock_pci_add(bed.host, NIC_B, .vendor = 0x8086, .device = 0x100e, .class_code = 0x020000,
+		     .group = 2, .iommu = "dmar0", .driver = "e1000", .numa_node = -1);
+	tree_rename(bed.host->fd, "uevent.lost", "uevent");
+	ck_assert(!is_shut(NIC_B));
+	if (_i)
+		mk_event_line(bed.host->fd, "lost");
+	else
+		mk_event(bed.host->fd, "change", "pci", NIC_B, "devices/x", NULL, NULL);
+	UNTIL(is_shut(NIC_B));
+	kill_daemon();
+	tree_remove(bed.host->fd, "slow/FSYNC/journal");
+	daemon_start();
+	UNTIL(property_is(alice, DEVICE_PATH "pci_0000_02_02_0", "Device", "State", "fenced"));
+	UNTIL(is_shut(NIC_B));
+	ck_property(alice, claim.lease, "Lease", "State", "leased");
+	ck_driver(NIC_A, "vfio-pci");
+	release_by_root(claim.lease);
+	ck_home(NIC_B, "e1000");
+}
+END_TEST
+
 /* What comes back to its address, as a group of the number that it had, is shut off. */
 START_TEST(alone_and_back)
 {
@@ -411,6 +504,50 @@ START_TEST(alone_and_back)
 }
 END_TEST
 
+static void rescan(void)
+{
+	struct client *root = client_new(0);
+
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");
+	client_free(root);
+}
+
+/* Which domain type a group had is nothing to the next one of its number. */
+START_TEST(type_of_another)
+{
+	static const char type[] = "sys/kernel/iommu_groups/3/type";
+	_cleanup_claim_ struct claim claim = { 0 };
+	_cleanup_free_ char *now = NULL;
+
+	tree_write(bed.host->fd, "identity\n", type);
+	rescan();
+	UNTIL(property_is(alice, GROUP(3), "Group", "Type", "identity"));
+	claim = acquire(alice, .devices = { NIC }, .mode = modes[_i], .persist = true);
+	ck_claimed(claim);
+	watch_settled(comers.watch);
+	comers.watch = watch_free(comers.watch);
+	go(NIC);
+	UNTIL(property_is(alice, claim.lease, "Lease", "Groups", "[]"));
+	come_as(NIC, 3, 0x10d3, "e1000e");
+	UNTIL(n_fenced() == 1);
+	UNTIL(property_is(alice, GROUP(3), "Group", "Type", "DMA-FQ"));
+	/* All is looked at once more, by this daemon and by the next one. */
+	rescan();
+	bed_sleep(200000);
+	kill_daemon();
+	daemon_start();
+	bed_sleep(200000);
+	ck_assert(!daemon_said("changed the domain type"));
+	ck_property(alice, claim.lease, "Lease", "State", "leased");
+	/* From now on it is nobody's to change. */
+	tree_write(bed.host->fd, "identity\n", type);
+	UNTIL(daemon_said("changed the domain type of group 3"));
+	UNTIL((free(now), now = tree_read(bed.host->fd, type)) && streq(now, "DMA-FQ"));
+	release_by_root(claim.lease);
+	ck_home(NIC, "e1000e");
+}
+END_TEST
+
 /* To its address, but into a group that the host has by then: the host's. */
 START_TEST(back_in_another_group)
 {
@@ -434,7 +571,6 @@ END_TEST
 START_TEST(leaves_its_group)
 {
 	_cleanup_claim_ struct claim claim = claim_pair(_i ? "cdev" : "group", false);
-	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", NIC_B);
 
 	ck_claimed(claim);
 	if (_i) {
@@ -747,10 +883,13 @@ int main(void)
 	T(only_said_to_go, 1);
 	T(replaced_in_claim, n * 3 * 2);
 	T(replaced_in_release, n * 3 * 2);
+	T(removed_in_swap, 3 * 2 * 2 * 2 * 3);
 	T(override_of_another, 2);
 	T(number_is_used_again, (int)ARRAY_SIZE(modes));
 	T(number_is_used_again_unseen, 2);
+	T(shut_off_before_the_journal, 2);
 	T(alone_and_back, (int)ARRAY_SIZE(modes));
+	T(type_of_another, (int)ARRAY_SIZE(modes));
 	T(back_in_another_group, 2);
 	T(leaves_its_group, 2);
 	T(joins_the_group, 2);

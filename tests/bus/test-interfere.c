@@ -193,6 +193,28 @@ START_TEST(port_that_was_left)
 }
 END_TEST
 
+/* What is fenced is given to a host driver, or only labelled for one. */
+START_TEST(fenced_is_bound)
+{
+	_cleanup_claim_ struct claim claim = claim_pair(_i ? "node" : "group", false);
+
+	ck_claimed(claim);
+	come(NULL);
+	UNTIL(n_fenced() == 1);
+	for (int i = 0; i < 2; i++) {
+		bind_to(COMER, "e1000");
+		UNTIL(is_shut(COMER));
+		bed_sleep(100000);
+	}
+	ck_assert_int_eq(mk_override(bed.host->fd, "pci", COMER, "e1000"), 0);
+	UNTIL(is_shut(COMER));
+	ck_property(alice, COMER_PATH, "Device", "State", "fenced");
+	ck_property(alice, claim.lease, "Lease", "State", "leased");
+	ck_released(&claim);
+	ck_assert(is_on(COMER, "e1000", ""));
+}
+END_TEST
+
 /* new_id gives nothing that has an override to a driver: as if nothing had happened. */
 START_TEST(new_id)
 {
@@ -389,6 +411,7 @@ int main(void)
 	T(domain_type_stays, 2);
 	T(domain_type_meanwhile, 1);
 	T(port_that_was_left, 1);
+	T(fenced_is_bound, 2);
 	T(new_id, 1);
 	T(bound_while_draining, 1);
 	T(cannot_be_put_right, (int)ARRAY_SIZE(stubborn));

@@ -6,6 +6,7 @@
  */
 
 #include "tests/bus/picture.h"
+#include "tests/mock/mock-kernel.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -634,6 +635,66 @@ START_TEST(bad_journal_keeps_its_group)
 }
 END_TEST
 
+/*
+ * What its devices had is not known, so nothing is written to them: not when they are looked at
+ * (the override of one is not what a lease would have, and one has neither driver nor override),
+ * and not when somebody, the administrator who was told to look after them maybe, changes them.
+ */
+START_TEST(bad_journal_writes_nothing)
+{
+	_cleanup_free_ char *lease = NULL;
+
+	daemon_kill();
+	ck_assert_int_eq(mk_override(bed.host->fd, "pci", NIC, "vfio-pci"), 0);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "e1000e", NIC), 0);
+	ck_assert_int_eq(mk_bind(bed.host->fd, "pci", NIC, "vfio-pci"), 0);
+	ck_assert_int_eq(mk_override(bed.host->fd, "pci", NIC, _i ? "somebody's" : "\n"), 0);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "e1000", BEHIND), 0);
+	tree_write(bed.host->fd, "{ \"groups\": [ { \"id\": 3 }, { \"id\": 5 } ],",
+		   "run/leases/0000000000000001.json");
+	daemon_start();
+	lease = property(root, GROUP_3, "Group", "Lease");
+	ck_property(root, lease, "Lease", "State", "leased");
+	/* The guard has looked, and looks again. */
+	ck_assert_str_eq(call_error(root, "/org/vfiod1", "Manager", "Rescan", NULL), "");
+	bed_sleep(300000);
+	ck_assert(!daemon_said("Somebody else changed"));
+	ck_driver(NIC, "vfio-pci");
+	ck_override(NIC, _i ? "somebody's" : "");
+	ck_driver(BEHIND, "");
+	ck_override(BEHIND, "");
+
+	ck_assert_int_eq(mk_override(bed.host->fd, "pci", NIC, "e1000e"), 0);
+	ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", "vfio-pci", NIC), 0);
+	ck_assert_int_eq(mk_bind(bed.host->fd, "pci", NIC, "e1000e"), 0);
+	UNTIL(daemon_said("and is on e1000e; it is left so"));
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_03_00_0", "Device", "State", "host"));
+	ck_driver(NIC, "e1000e");
+	ck_override(NIC, "e1000e");
+	ck_property(root, lease, "Lease", "State", "leased");
+	/* Nor does it end by that again and again. */
+	for (int i = 0; i < 8; i++) {
+		const char *from = i % 2 ? "vfio-pci" : "e1000e",
+			   *to = i % 2 ? "e1000e" : "vfio-pci";
+
+		ck_assert_int_eq(mk_override(bed.host->fd, "pci", NIC, to), 0);
+		ck_assert_int_eq(mk_unbind(bed.host->fd, "pci", from, NIC), 0);
+		ck_assert_int_eq(mk_bind(bed.host->fd, "pci", NIC, to), 0);
+		UNTIL(property_is(root, DEVICE_PATH "pci_0000_03_00_0", "Device", "State",
+				  i % 2 ? "host" : "withheld"));
+	}
+	ck_property(root, lease, "Lease", "State", "leased");
+	ck_assert_str_eq(release(root, lease), "");
+	UNTIL(lease_gone(root, lease));
+	ck_driver(NIC, "e1000e");
+	/* Left where it was, with what whoever put it there has said. */
+	ck_override(NIC, "e1000e");
+	ck_assert_int_eq(mk_override(bed.host->fd, "pci", NIC, "\n"), 0);
+	ck_driver(BEHIND, "e1000");
+	tree_remove(bed.host->fd, "run/leases/0000000000000001.json");
+}
+END_TEST
+
 /* What a write left that was not finished is nothing. */
 START_TEST(unfinished_write)
 {
@@ -679,6 +740,7 @@ int main(void)
 	bed_test(suite, set_up, tear_down, stray_acl, 1);
 	bed_test(suite, set_up, tear_down, bad_journals, 1);
 	bed_test(suite, set_up, tear_down, bad_journal_keeps_its_group, 2);
+	bed_test(suite, set_up, tear_down, bad_journal_writes_nothing, 2);
 	bed_test(suite, set_up, tear_down, unfinished_write, 1);
 	return bed_main(suite, true);
 }

@@ -10,9 +10,12 @@
 #include <check.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <sys/syscall.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,6 +84,22 @@ static int check_unprivileged(void)
 	return caps_drop() == -EPERM ? 0 : 2;
 }
 
+/* Keeps those, of what there is, in the permitted and the effective set. */
+static int only_these(uint64_t mask)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		data[i].permitted &= (uint32_t)(mask >> (32 * i));
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &header, data) != 0 ? -errno : 0;
+}
+
 /* Something that was inherited goes too. */
 static int check_ambient(void)
 {
@@ -109,6 +128,81 @@ static void run(int (*check)(void))
 	ck_assert_int_eq(WEXITSTATUS(wait_status), 0);
 }
 
+/* As the SystemCallFilter= of vfiod-unfence.service does. */
+static int forbid_capset(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(code), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0;
+}
+
+/* Of these alone, so that the names are known. */
+static int bound_by(uint64_t mask)
+{
+	for (unsigned int cap = 0; cap < 64; cap++)
+		if (!(mask & UINT64_C(1) << cap))
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	return only_these(mask);
+}
+
+/* It does not start, and names that one alone. */
+static int check_refused(const char *names, bool capset_allowed)
+{
+	char text[4096] = "";
+	int ends[2];
+
+	if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
+		return 21;
+	if (!capset_allowed && forbid_capset() != 0)
+		return 22;
+	if (caps_drop() != -EPERM)
+		return 23;
+	if (read(ends[0], text, sizeof(text) - 1) <= 0)
+		return 24;
+	return strstr(text, names) && strstr(text, "CapabilityBoundingSet=") ? 0 : 25;
+}
+
+/*
+ * A drop-in has widened CapabilityBoundingSet=, and the sandbox has no way to drop what came by it
+ * (CAP_SETPCAP is not there): vfiod does not start with more than it keeps, and says which it is,
+ * and where to look.
+ */
+static int check_widened(void)
+{
+	if (bound_by(table_mask() | UINT64_C(1) << CAP_SYS_RAWIO) != 0)
+		return 26;
+	return check_refused("(CAP_SYS_RAWIO)", true);
+}
+
+static int check_widened_filtered(void)
+{
+	if (bound_by(table_mask() | UINT64_C(1) << CAP_SYS_RAWIO) != 0)
+		return 29;
+	return check_refused("(CAP_SYS_RAWIO)", false);
+}
+
+/* A drop-in has AmbientCapabilities= of one that vfiod has, but leaves to no other. */
+static int check_ambient_refused(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (bound_by(table_mask()) != 0 || syscall(SYS_capget, &header, data) != 0)
+		return 27;
+	data[0].inheritable = 1U << CAP_KILL;
+	if (syscall(SYS_capset, &header, data) != 0 ||
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0) != 0)
+		return 28;
+	return check_refused("(CAP_KILL)", false);
+}
+
 static int check_not_root(void)
 {
 	return caps_drop() == -EPERM ? 0 : 1;
@@ -123,6 +217,9 @@ START_TEST(test_drop)
 	run(check_dropped);
 	run(check_unprivileged);
 	run(check_ambient);
+	run(check_widened);
+	run(check_widened_filtered);
+	run(check_ambient_refused);
 }
 END_TEST
 

@@ -7,6 +7,7 @@
  */
 
 #include "client/vfio-uapi.h"
+#include "daemon/util/clock.h"
 #include "daemon/vfio/grant.h"
 #include "tests/unit/fake-dev.h"
 
@@ -15,7 +16,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #define CONTAINER 3 /* minors of the devices that stand for VFIO's */
 #define GROUP_A	  5
@@ -466,14 +466,6 @@ START_TEST(test_client_gone)
 }
 END_TEST
 
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* The socket is full: whoever never reads is given up, also on a socket that does not block. */
 START_TEST(test_client_never_reads)
 {
@@ -486,9 +478,9 @@ START_TEST(test_client_never_reads)
 	while (send(pair[1], junk, sizeof(junk), MSG_DONTWAIT) > 0)
 		;
 	ck_assert_int_eq(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
-	start = now_usec();
+	start = monotonic_usec();
 	r = grant_send(&fake.host, &grant, pair[1], 300000);
-	took = now_usec() - start;
+	took = monotonic_usec() - start;
 	ck_assert_msg(r == -EAGAIN || r == -ETIMEDOUT, "%d", r);
 	ck_assert_msg(took >= 250000 && took < 5000000, "%llu", (unsigned long long)took);
 	ck_assert_uint_eq(open_fds(), before);

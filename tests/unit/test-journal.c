@@ -84,6 +84,7 @@ static struct lease *full_lease(void)
 	l->revoke_deadline_usec = UINT64_MAX - 2;
 	set(&l->revoke_reason, "maintenance");
 	set(&l->revoke_note, "process 4711");
+	l->blocked = true;
 
 	d = lease_add_device(l, "0000:03:00.0");
 	set(&d->syspath, "/sys/devices/pci0000:00/0000:03:00.0");
@@ -96,6 +97,7 @@ static struct lease *full_lease(void)
 	d->group = 4294967295U;
 	d->state = DEVICE_GRANTED;
 	set(&d->rule, "vm-nics");
+	set(&d->rule_before, "vm-nics-kept");
 	d->bridge = true;
 	set(&d->saved_driver, "e1000e");
 	set(&d->saved_override, "an/override with blanks");
@@ -105,6 +107,7 @@ static struct lease *full_lease(void)
 	d->parking = true;
 	d->came = true;
 	d->gone = true;
+	set(&d->evicted, "e1000");
 	set(&d->vf_switch, "0000:03:00.0");
 	set(&d->error, "VERIFY: it is on no driver");
 	d = lease_add_device(l, "0000:00:1f.2");
@@ -137,6 +140,7 @@ static void assert_same_device(const struct lease_device *a, const struct lease_
 	assert_same_number(a, b, group);
 	assert_same_number(a, b, state);
 	assert_same_string(a, b, rule);
+	assert_same_string(a, b, rule_before);
 	assert_same_number(a, b, bridge);
 	assert_same_string(a, b, saved_driver);
 	assert_same_string(a, b, saved_override);
@@ -146,6 +150,7 @@ static void assert_same_device(const struct lease_device *a, const struct lease_
 	assert_same_number(a, b, parking);
 	assert_same_number(a, b, came);
 	assert_same_number(a, b, gone);
+	assert_same_string(a, b, evicted);
 	assert_same_string(a, b, vf_switch);
 	assert_same_string(a, b, error);
 }
@@ -187,6 +192,7 @@ static void assert_same(const struct lease *a, const struct lease *b)
 	assert_same_number(a, b, revoke_deadline_usec);
 	assert_same_string(a, b, revoke_reason);
 	assert_same_string(a, b, revoke_note);
+	assert_same_number(a, b, blocked);
 	assert_same_number(a, b, n_holders);
 	for (size_t i = 0; i < a->n_holders; i++) {
 		assert_same_number(&a->holders[i], &b->holders[i], pid);
@@ -205,9 +211,9 @@ static void assert_same(const struct lease *a, const struct lease *b)
  * A new field changes a size, and is noticed here: add it to the journal, and above. Of the lease,
  * `reserved` is in none: no reset outlives the daemon.
  */
-_Static_assert(sizeof(struct lease_device) == 136, "struct lease_device has another size");
+_Static_assert(sizeof(struct lease_device) == 152, "struct lease_device has another size");
 _Static_assert(sizeof(struct lease_group) == 40, "struct lease_group has another size");
-_Static_assert(sizeof(struct lease) == 296, "struct lease has another size");
+_Static_assert(sizeof(struct lease) == 304, "struct lease has another size");
 #endif
 
 static char *to_json(const struct lease *lease)

@@ -164,6 +164,16 @@ START_TEST(test_rule_counts)
 	ck_assert_uint_eq(ledger_count_rule_leases(&ledger, 1000, "gpus"), 1);
 	ck_assert_uint_eq(ledger_count_rule_devices(&ledger, 1001, "nics"), 1);
 	ck_assert_uint_eq(ledger_count_rule_leases(&ledger, 1001, "gpus"), 0);
+	/* On its way into the lease it has its place; one that failed to get there has none. */
+	lease_device(a, "5")->parking = true;
+	ck_assert_uint_eq(ledger_count_rule_devices(&ledger, 1000, "nics"), 4);
+	free_and_strdup(&lease_device(a, "5")->rule_before, "gpus");
+	lease_device_undo_rule(lease_device(a, "5"));
+	lease_device(a, "5")->parking = false;
+	ck_assert_str_eq(lease_device(a, "5")->rule, "gpus");
+	ck_assert_ptr_null(lease_device(a, "5")->rule_before);
+	ck_assert_uint_eq(ledger_count_rule_devices(&ledger, 1000, "nics"), 3);
+	ck_assert_uint_eq(ledger_count_rule_devices(&ledger, 1000, "gpus"), 1);
 	ck_assert_uint_eq(lease_count_devices(a, DEVICE_WITHHELD), 2);
 	ck_assert_uint_eq(lease_count_devices(a, DEVICE_HOST), 0);
 }

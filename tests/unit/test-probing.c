@@ -167,8 +167,42 @@ START_TEST(cut_off)
 	cut = mock_asprintf("%sknown 0000:00:03.0 12", text);
 	tree_write(mock->fd, cut, "run/" AUTOPROBE_FILE);
 	ck_assert_int_eq(autoprobe_state_read(dir, &state), 0);
-	ck_assert(!state.bad);
+	ck_assert(!state.bad && state.cut_off);
 	ck_waiting("0000:00:03.0");
+	/* Whoever goes on with it takes that away, so that the next line is not spoilt. */
+	ck_assert_int_eq(autoprobe_take(&host, dir), 0);
+	ck_assert_int_eq(autoprobe_note_known(dir, &host, "0000:00:03.0"), 0);
+	autoprobe_state_done(&state);
+	ck_assert_int_eq(autoprobe_state_read(dir, &state), 0);
+	ck_assert(!state.bad && !state.cut_off && state.prior);
+	ck_waiting("");
+}
+END_TEST
+
+/* A lease that lasts while many devices come and go. */
+START_TEST(shortened)
+{
+	_cleanup_free_ char *text = NULL, *more = NULL, *now = NULL;
+	_cleanup_(autoprobe_state_done) struct autoprobe_state state = { 0 };
+	size_t n = 0;
+
+	ck_assert_int_eq(autoprobe_take(&host, dir), 0);
+	ck_assert_int_eq(autoprobe_note_prior(dir, false), 0);
+	add("0000:00:03.0", 3);
+	add("0000:00:04.0", 4);
+	ck_assert_int_eq(file_read_at(dir, AUTOPROBE_FILE, 1 << 20, &text, NULL), 0);
+	more = malloc(2 << 20);
+	ck_assert_ptr_nonnull(more);
+	n = (size_t)sprintf(more, "%s", text);
+	for (int i = 1; n < 1 << 20; i++)
+		n += (size_t)sprintf(more + n, "known 0000:07:%02x.%d %d\n", i / 8 % 32, i % 8, i);
+	tree_write(mock->fd, more, "run/" AUTOPROBE_FILE);
+	ck_assert_int_eq(autoprobe_note_known(dir, &host, "0000:00:03.0"), 0);
+	ck_assert_int_eq(file_read_at(dir, AUTOPROBE_FILE, 1 << 20, &now, NULL), 0);
+	ck_assert_uint_lt(strlen(now), 1000);
+	ck_assert_int_eq(autoprobe_state_read(dir, &state), 0);
+	ck_assert(state.there && !state.bad && !state.prior);
+	ck_waiting("0000:00:04.0");
 }
 END_TEST
 
@@ -322,6 +356,7 @@ int main(void)
 	tcase_add_test(tcase, taken);
 	tcase_add_test(tcase, who_waits);
 	tcase_add_test(tcase, cut_off);
+	tcase_add_test(tcase, shortened);
 	tcase_add_loop_test(tcase, makes_no_sense, 0, 10);
 	tcase_add_test(tcase, switch_fails);
 	tcase_add_test(tcase, journals);

@@ -3,6 +3,7 @@
 #
 # What does not work is read back, rolled back, and visible where it cannot be: DriverFailed, `failed`,
 # restore; a group that somebody else changed is not handed out.
+# kernels: stock iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

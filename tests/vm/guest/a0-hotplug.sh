@@ -48,11 +48,25 @@ comes() {
 	is "$name: the group is leased as before" "$(group_state "$g") $(driver_of "$one")" 'leased vfio-pci'
 }
 
+# attach MODE: what its VMM does with what it got; in mode node it opens everything by itself. The
+# device is in the slot dev then.
+attach() {
+	if [ "$1" != node ]; then
+		use alice "$1" "$one" || return
+		dev=device:$one
+		return
+	fi
+	dev=dev
+	tell alice open "group:$g" "/dev/vfio/$g" && tell alice open c /dev/vfio/vfio &&
+		tell alice set-container "group:$g" c && tell alice set-iommu c &&
+		tell alice get-device dev "group:$g" "$one"
+}
+
 qmp device_add "{\"driver\":\"e1000\",\"id\":\"hot0\",\"bus\":\"br1\",\"addr\":\"3\",\"romfile\":\"\"}" >"$check_output" ||
 	{ not_ok "plugging the device"; detail <"$check_output"; }
 
 # The kernel with its driver built in probes at once; a module that is not loaded comes later.
-for mode in $(fd_modes); do
+for mode in $(fd_modes) node; do
 	[ ! -e "$pci/$new" ] || unplug
 	tells "$mode: acquire" alice acquire h "mode=$mode" "withhold=$with" "$one"
 	path=$(lease)
@@ -60,8 +74,8 @@ for mode in $(fd_modes); do
 	# The first handoff has waited for as long as the checks took, which may be too long for it.
 	tells "$mode: fds" alice getfds h2 "$path"
 	tells "$mode: take" alice take h2
-	check "$mode: the VMM's own attach works" use alice "$mode" "$one"
-	tells "$mode: and the device reads" alice ids "device:$one"
+	check "$mode: the VMM's own attach works" attach "$mode"
+	tells "$mode: and the device reads" alice ids "$dev"
 	is "$mode: as what it is" "$said" 'ok 8086:100e'
 	unplug
 	is "$mode: what has gone is no member" "$(property "$path" Lease Fenced)" '[]'
@@ -69,7 +83,7 @@ for mode in $(fd_modes); do
 	group) comes "$mode, after the VMM attached" 'refused-by-kernel' ;;
 	*) comes "$mode, after the VMM attached" 'fenced-unbound|never-probed' ;;
 	esac
-	tells "$mode: the device reads as before" alice ids "device:$one"
+	tells "$mode: the device reads as before" alice ids "$dev"
 	is "$mode: the owner's lease names it" "$(property "$path" Lease Fenced)" "[\"$(device_path "$new")\"]"
 	if has_iommufd; then is "$mode: it has no node" "$(cdev_of "$new")" ''; fi
 	for _ in 1 2 3; do unplug; rescan; done
@@ -116,6 +130,9 @@ tells "let go" alice close-all
 
 # ---- kill -9 in between
 comes "for the restart" '.*'
+echo >"$pci/$new/driver_override"
+echo "$new" >/sys/bus/pci/drivers/e1000/bind 2>/dev/null || :
+check "somebody binds what is fenced: it is shut off again" within 10 is_fenced
 kill -9 "$(systemctl show -P MainPID vfiod)"
 unplug
 rescan

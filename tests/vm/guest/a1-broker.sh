@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Broker-driven probing: no host driver touches what comes to a leased group; however vfiod goes, the kernel probes again.
-# limit: 400 s
+# limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -17,7 +17,7 @@ autoprobe=/sys/bus/pci/drivers_autoprobe
 old_kernel_id=5d1f7c0a5b0f4e5f9e2b6a4c8f7d3e12
 back_id=31b9e0d6c7f24a8a8d5c72f0e94b16a3
 fenced_id=bd4b03e57c844665b946e0959515f85b
-unit=/usr/lib/systemd/system/vfiod.service
+units=/usr/lib/systemd/system cgroup=/sys/fs/cgroup/system.slice/vfiod.service
 
 autoprobe_is() { [ "$(cat $autoprobe)" = "$1" ]; }
 records() { journalctl -q -b -o json "MESSAGE_ID=$1" | wc -l; }
@@ -163,14 +163,61 @@ else
 	both_are_right keeper-first
 	starts_again keeper-first
 
+	both_come stop-without-keeper
+	pkill -KILL -x vfiod-keeper
+	check "stop-without-keeper" systemctl stop vfiod
+	both_are_right stop-without-keeper
+	starts_again stop-without-keeper
+
+	# The kernel's choice is the daemon, and whoever else it takes for the memory that it wants.
+	both_come out-of-memory
+	pid=$(main_pid)
+	echo 1000 >"/proc/$pid/oom_score_adj"
+	memory=$(cat "$cgroup/memory.current")
+	while [ "$(main_pid)" = "$pid" ] && [ "$memory" -gt 0 ]; do
+		memory=$((memory > 65536 ? memory - 65536 : 0))
+		echo "$memory" >"$cgroup/memory.max" || break
+	done
+	[ ! -e "$cgroup/memory.max" ] || echo max >"$cgroup/memory.max" || :
+	like "out-of-memory: the kernel has killed it" "$(dmesg)" "out of memory: Killed process $pid \(vfiod\)"
+	both_are_right out-of-memory
+	starts_again out-of-memory
+
+	# What a package leaves behind that is removed under a daemon that runs
+	gone() {
+		mkdir "$VM_STATE/gone"
+		mv $units/vfiod*.service "$VM_STATE/gone"
+		systemctl daemon-reload
+	}
+	back() {
+		mv "$VM_STATE/gone"/*.service $units
+		rmdir "$VM_STATE/gone"
+		systemctl daemon-reload
+	}
 	both_come unit-removed
-	mv $unit $unit.away
-	systemctl daemon-reload
+	gone
 	kill -KILL "$(main_pid)"
 	both_are_right unit-removed
-	mv $unit.away $unit
-	systemctl daemon-reload
+	back
 	starts_again unit-removed
+
+	both_come removed-and-stopped
+	gone
+	mv /usr/libexec/vfiod "$VM_STATE/vfiod"
+	check "removed-and-stopped" systemctl stop vfiod
+	both_are_right removed-and-stopped
+	mv "$VM_STATE/vfiod" /usr/libexec/vfiod
+	back
+	starts_again removed-and-stopped
+
+	both_come disabled
+	systemctl is-enabled -q vfiod && enabled=yes || enabled=no
+	check "disabled" systemctl disable --now vfiod
+	gone
+	both_are_right disabled
+	back
+	[ "$enabled" = no ] || systemctl enable -q vfiod
+	starts_again disabled
 
 	rm -r /run/systemd/system/vfiod.service.d
 	systemctl daemon-reload

@@ -81,8 +81,8 @@ machine_boot() {
 	else
 		boot=(-kernel "$(kernel_path "$kernel")")
 	fi
-	# no_timer_check: on a busy build machine the emulated timer is late, and the kernel would panic.
 	machine_bridge_qmp "$dir" &
+	# no_timer_check: on a busy build machine the emulated timer is late, and the kernel would panic.
 	exec qemu-system-x86_64 "${args[@]}" "${boot[@]}" \
 		-append "console=ttyS0 root=/dev/vda rw intel_iommu=on mitigations=off no_timer_check net.ifnames=0 panic=-1 loglevel=4 systemd.show_status=auto vmtest.iommu=$(machine_iommu "$machine") $*" \
 		</dev/null
