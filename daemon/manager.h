@@ -37,7 +37,7 @@ struct reload_waiter {
 /* Where journals and policy files are; tests give others. */
 struct manager_paths {
 	const char *journal;
-	const char *places; /* where guest addresses are kept over releases */
+	const char *places;		/* where guest addresses are kept over releases */
 	const char *const *policy_dirs; /* NULL-terminated, highest precedence first */
 	uid_t policy_owner;		/* whose policy files may be, besides root */
 };

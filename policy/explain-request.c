@@ -179,7 +179,8 @@ const struct explanation explanations_of_request[REASON_MAX] = {
 				  .next = "It is never handed out; turn on an IOMMU and turn off "
 					  "VFIO's noiommu mode." },
 	[REASON_UNSUPPORTED_BUS] = { .member = say_unsupported_bus,
-				     .next = "Only PCI, platform and mediated devices can be leased; ask "
+				     .next = "Only PCI, platform and mediated devices can be "
+					     "leased; ask "
 					     "for one whose group has nothing else." },
 	[REASON_BRIDGE] = { .member = say_bridge, .next = "Name it under \"withhold\"." },
 	[REASON_NO_VFIO_DRIVER] = { .member = say_no_vfio_driver,

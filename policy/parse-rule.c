@@ -199,9 +199,10 @@ static int check_rule(struct parser *p, struct json_object *object, const struct
 	for (size_t i = 0; rule->deny && i < rule->n_devices; i++)
 		for (int key = 0; key < PIN_KEY_MAX; key++)
 			if (rule->devices[i].pin[key])
-				return parse_fail(p, object,
-						  "a \"pin\" is for rules that allow: a device that "
-						  "is another one is denied anyway");
+				return parse_fail(
+					p, object,
+					"a \"pin\" is for rules that allow: a device that "
+					"is another one is denied anyway");
 	/* The group's own node would open a device that is parked on a VFIO driver. */
 	if (rule->park == PARK_VFIO && rule->modes != 1u << MODE_CDEV &&
 	    json_object_object_get_ex(object, "park", &park))

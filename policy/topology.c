@@ -213,9 +213,8 @@ static bool device_same_values(const struct device *a, const struct device *b)
 	       streq0(a->driver, b->driver) && streq0(a->model, b->model) &&
 	       streq0(a->slot, b->slot) && streq0(a->vfio_node, b->vfio_node) &&
 	       streq0(a->vfio_driver, b->vfio_driver) && streq0(a->iommu_name, b->iommu_name) &&
-	       streq0(a->physical_function, b->physical_function) &&
-	       a->total_vfs == b->total_vfs && a->has_eeh == b->has_eeh &&
-	       error_counters_equal(&a->errors, &b->errors) &&
+	       streq0(a->physical_function, b->physical_function) && a->total_vfs == b->total_vfs &&
+	       a->has_eeh == b->has_eeh && error_counters_equal(&a->errors, &b->errors) &&
 	       strv_equal(a->reset_methods, b->reset_methods) &&
 	       strv_equal(a->virtual_functions, b->virtual_functions);
 }
@@ -400,8 +399,9 @@ int topology_put_iommu(struct topology *t, const char *name, const char *driver)
 int topology_set_iommu_caps(struct topology *t, const char *name, struct iommu_caps *caps)
 {
 	struct iommu *iommu = topology_iommu(t, name);
-	int r = !iommu ? -ENOENT
-		: iommu_caps_equal(&iommu->caps, caps) ? TOPOLOGY_SAME : TOPOLOGY_CHANGED;
+	int r = !iommu				       ? -ENOENT
+		: iommu_caps_equal(&iommu->caps, caps) ? TOPOLOGY_SAME
+						       : TOPOLOGY_CHANGED;
 
 	if (r == TOPOLOGY_CHANGED) {
 		iommu_caps_done(&iommu->caps);

@@ -163,8 +163,9 @@ static int fill_resets(struct manager *manager, sd_bus_message *m, const struct 
 		if (r >= 0)
 			r = append_string(m, reset_kind_to_string(p->kind));
 		if (r >= 0)
-			r = append_string(m, p->vmm ? p->broker ? "both" : "vmm"
-						    : p->broker ? "vfiod" : "nobody");
+			r = append_string(m, p->vmm	 ? p->broker ? "both" : "vmm"
+					     : p->broker ? "vfiod"
+							 : "nobody");
 		if (r >= 0)
 			r = append_string(m, p->why);
 		if (r >= 0)

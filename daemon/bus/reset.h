@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Lease.Reset, and what Device tells of resets. What a reset reaches is in policy/reset-domain.h. */
+/* Lease.Reset, and what Device tells of resets. What a reset reaches is in policy/reset-domain.h.
+ */
 
 #include "daemon/manager.h"
 

@@ -333,7 +333,9 @@ static int read_guest(struct json_object *root, struct lease *lease, char **why)
 
 static int read_lease(struct json_object *root, struct lease *lease, char **why)
 {
-	static const char *const more[] = { "version", "groups", "devices", "holders", "guest", NULL };
+	static const char *const more[] = {
+		"version", "groups", "devices", "holders", "guest", NULL
+	};
 	char *id = STEAL(lease->id);
 	int r;
 

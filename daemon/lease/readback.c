@@ -76,7 +76,8 @@ static int check_group(const struct host *host, const struct lease *lease, uint3
 	for (size_t i = 0; i < lease->n_devices; i++) {
 		const struct lease_device *d = &lease->devices[i];
 
-		if (d->group == id && !d->gone && !bus_has_override(attr_bus_of(host->sys, d->name)) &&
+		if (d->group == id && !d->gone &&
+		    !bus_has_override(attr_bus_of(host->sys, d->name)) &&
 		    !strv_contains(names, d->name))
 			return say(why, READBACK_DIFFERS, d->name, "is in another group, on",
 				   d->target_driver);

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A reset of devices of a leased lease, by a worker. What it reaches, and that the lease may have it,
- * was decided before (policy/reset-domain.h); while it runs, the lease neither grows nor shrinks, and
- * the groups that it reaches outside the lease are reserved.
+ * A reset of devices of a leased lease, by a worker. What it reaches, and that the lease may have
+ * it, was decided before (policy/reset-domain.h); while it runs, the lease neither grows nor
+ * shrinks, and the groups that it reaches outside the lease are reserved.
  */
 
 #include "daemon/lease/engine.h"

@@ -4,8 +4,8 @@
 /*
  * A change of a device's virtual functions, in a child: it goes on when nobody waits for it any
  * more, and no second one begins meanwhile (device->sriov_busy, which decide() looks at). Nor when
- * the daemon is another one: the child holds the lock of /run/vfiod/sriov-DEVICE while it lives, and
- * the file says whether the VF fence that it raised is up still.
+ * the daemon is another one: the child holds the lock of /run/vfiod/sriov-DEVICE while it lives,
+ * and the file says whether the VF fence that it raised is up still.
  */
 
 #include "daemon/sysfs/sriov.h"

@@ -52,7 +52,7 @@ struct step {
 	bool exclusive;	    /* INSPECT: open block devices O_EXCL */
 	uid_t uid;	    /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */
 	const struct lease *lease; /* RESET, RESET_BUS: whose */
-	bool keep_going;    /* a failure skips the rest of this device, not of the plan */
+	bool keep_going;	   /* a failure skips the rest of this device, not of the plan */
 };
 
 struct plan {
@@ -90,7 +90,8 @@ int plan_drain(const struct lease *lease, struct plan *plan);
 /* Give drivers and overrides back, one device after the other; failures do not stop the others. */
 int plan_restore(const struct lease *lease, struct plan *plan);
 
-/* A device to be reset, and the bridge above it whose bus is; NULL: the function alone. Borrowed. */
+/* A device to be reset, and the bridge above it whose bus is; NULL: the function alone. Borrowed.
+ */
 struct reset_step {
 	const struct lease_device *device;
 	const char *bridge;

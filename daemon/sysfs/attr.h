@@ -48,7 +48,8 @@ int attr_open_dir(int dirfd, const char *path);
 
 /*
  * The bus on which /sys has a device that may be leased, for those who see no topology:
- * device_bus_of_name(), but what is on the PCI bus under a name of another form is there. A literal.
+ * device_bus_of_name(), but what is on the PCI bus under a name of another form is there. A
+ * literal.
  */
 const char *attr_bus_of(int sys, const char *device);
 

@@ -11,12 +11,12 @@
 #include <systemd/sd-event.h>
 
 struct uevent {
-	const char *action;    /* add, remove, change, bind, unbind, move, online, offline */
-	const char *subsystem; /* pci, vfio, vfio-dev, net, block, iommu, … */
-	const char *name;      /* sysname */
-	const char *syspath;   /* "/sys/devices/…" */
-	const char *devnode;   /* or NULL */
-	const char *driver;    /* the DRIVER property, or NULL */
+	const char *action;	 /* add, remove, change, bind, unbind, move, online, offline */
+	const char *subsystem;	 /* pci, vfio, vfio-dev, net, block, iommu, … */
+	const char *name;	 /* sysname */
+	const char *syspath;	 /* "/sys/devices/…" */
+	const char *devnode;	 /* or NULL */
+	const char *driver;	 /* the DRIVER property, or NULL */
 	const char *error_event; /* ERROR_EVENT of a device that broke or recovers, or NULL */
 	bool online;		 /* DEVICE_ONLINE, with it */
 	uint64_t seqnum;

@@ -14,8 +14,8 @@
  */
 int sysfs_reset(const struct host *host, const char *subsystem, const char *device);
 /*
- * Resets the secondary bus of a bridge (`reset_subordinate`, Linux 6.12.5). The kernel only tries to
- * lock what is below it: -EAGAIN. -ENOENT: this kernel cannot; -EPERM: CAP_SYS_ADMIN is missing.
+ * Resets the secondary bus of a bridge (`reset_subordinate`, Linux 6.12.5). The kernel only tries
+ * to lock what is below it: -EAGAIN. -ENOENT: this kernel cannot; -EPERM: CAP_SYS_ADMIN is missing.
  */
 int sysfs_reset_bus(const struct host *host, const char *bridge);
 /* Whether a bridge has that; takes no lock. */

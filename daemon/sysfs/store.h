@@ -15,8 +15,8 @@
 int store_device(const struct host *host, const char *subsystem, const char *device,
 		 const char *attr, const char *value);
 /*
- * bus/pci/devices/BRIDGE/reset_subordinate. The kernel wants CAP_SYS_ADMIN of whoever writes it: this
- * raises it for that one write, and -EPERM says that it could not.
+ * bus/pci/devices/BRIDGE/reset_subordinate. The kernel wants CAP_SYS_ADMIN of whoever writes it:
+ * this raises it for that one write, and -EPERM says that it could not.
  */
 int store_bus_reset(const struct host *host, const char *bridge);
 /* bus/SUBSYSTEM/drivers/DRIVER/ATTR */
@@ -26,8 +26,9 @@ int store_driver(const struct host *host, const char *subsystem, const char *dri
 int store_group(const struct host *host, uint32_t group, const char *attr, const char *value);
 /* bus/SUBSYSTEM/ATTR */
 /*
- * A mediated device goes, and comes as a new one of its type, with its driver: there is no other way
- * to one that it was unbound from (mdev_match() in drivers/vfio/mdev/mdev_driver.c matches nothing).
+ * A mediated device goes, and comes as a new one of its type, with its driver: there is no other
+ * way to one that it was unbound from (mdev_match() in drivers/vfio/mdev/mdev_driver.c matches
+ * nothing).
  */
 int store_mdev_anew(const struct host *host, const char *device);
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value);

@@ -200,7 +200,8 @@ int vfio_device_node(const struct host *host, const char *device, char **node)
 
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	if (asprintf(&path, "bus/%s/devices/%s/vfio-dev", attr_bus_of(host->sys, device), device) < 0)
+	if (asprintf(&path, "bus/%s/devices/%s/vfio-dev", attr_bus_of(host->sys, device), device) <
+	    0)
 		return -ENOMEM;
 	r = attr_list(host->sys, path, &names);
 	if (r == ATTR_MISSING)

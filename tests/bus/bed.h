@@ -66,11 +66,11 @@ void bed_stop(void);
 void bed_make(void); /* host and policy, but no daemon */
 void bus_start(void);
 void bus_kill(void);
-void daemon_start(void);      /* waits until it is ready */
-void daemon_start_only(void); /* does not */
-void daemon_kill(void);	      /* at this instruction */
-int daemon_stop(void);	      /* SIGTERM; its wait status */
-void daemon_gone(void);	      /* it ended by itself: waits, takes its status */
+void daemon_start(void);		  /* waits until it is ready */
+void daemon_start_only(void);		  /* does not */
+void daemon_kill(void);			  /* at this instruction */
+int daemon_stop(void);			  /* SIGTERM; its wait status */
+void daemon_gone(void);			  /* it ended by itself: waits, takes its status */
 bool daemon_kill_child(const char *name); /* the first one; whether there was one */
 int daemon_wait(void);
 

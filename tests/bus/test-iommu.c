@@ -221,8 +221,7 @@ START_TEST(capabilities)
 		_cleanup_free_ char *all =
 			property(root, "/org/vfiod1/iommu/dmar9", "Iommu", "Capabilities");
 
-		ck_assert_msg(strstr(all, "unknown: [cap: 0x60000700080f107]") != NULL,
-			      "%s", all);
+		ck_assert_msg(strstr(all, "unknown: [cap: 0x60000700080f107]") != NULL, "%s", all);
 	}
 }
 END_TEST
@@ -232,8 +231,7 @@ START_TEST(identity)
 	mock_group_set(bed.host, 3, "identity", "0x0 0xfff direct\n", NULL);
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");
 	ck_property(root, "/org/vfiod1/group/3", "Group", "Identity", "true");
-	ck_property(root, "/org/vfiod1/group/3", "Group", "ReservedRegions",
-		    "[(0, 4095, direct)]");
+	ck_property(root, "/org/vfiod1/group/3", "Group", "ReservedRegions", "[(0, 4095, direct)]");
 	ck_property(root, "/org/vfiod1/group/2", "Group", "Identity", "false");
 }
 END_TEST
