@@ -16,7 +16,7 @@ function=$(behind 0c.0 | head -1)
 mapfile -t pair < <(behind "08.0/$bridge")
 auto=$(fd_modes | awk '{ print $1 }')
 everyday_policy
-sed -i 's/"id": "nics",/& "revoke": "kill",/' /etc/vfiod/policy.d/50-test.json
+sed -i 's/"id": "nics",/& "revoke": "kill",/; s/"persist"\]/"persist", "reset"]/' /etc/vfiod/policy.d/50-test.json
 # Where the kernel honours it, new devices are the daemon's to probe, and the kernel's again whenever it dies.
 [ "$VM_KERNEL" != hotplug ] || sed -i 's/"version": 1,/& "hotplug": { "probe": "broker" },/' /etc/vfiod/policy.d/50-test.json
 use_faulty_daemon
@@ -67,6 +67,19 @@ story_function() {
 	inspect bob || return
 	ensure_home crash || return
 	within 10 switch_is 1 || { echo "the switch of its VFs is off"; return 1; }
+}
+# The function is reset, and then all that is below its port.
+story_reset() {
+	local kind until=$((SECONDS + 60))
+	ensure_leased alice crash "mode=$auto" "$nic" || return
+	for kind in function bus; do
+		until tell alice call "$path" org.vfiod1.Lease Reset As "$nic" "$kind"; do
+			[ $SECONDS -lt $until ] || { echo "no reset of kind $kind: $said"; return 1; }
+			sleep 0.1
+		done
+	done
+	inspect bob || return
+	ensure_home crash
 }
 # Its fds are open while the daemon dies once more, and when it is released.
 story_held() {
@@ -158,7 +171,7 @@ story_revoked() {
 	ensure_home crash
 }
 # Cheapest first: a point is killed in the first story that passes it.
-stories=(plain failing node function held changed_fds changed_node interfered newcomer revoked)
+stories=(plain failing node function reset held changed_fds changed_node interfered newcomer revoked)
 
 # ---- what they pass without a crash
 
