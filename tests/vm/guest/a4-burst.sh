@@ -3,7 +3,7 @@
 #
 # Removed while a VMM has it, another one at its address, what comes to a group that drains, and a
 # burst of 200 adds and removes: in the end the daemon's picture is the kernel's.
-# kernels: stock iommufd
+# kernels: iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
