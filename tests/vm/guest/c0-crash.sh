@@ -213,7 +213,7 @@ crash_at() {
 
 # Here a sample; all of it with --all, and what matches with --points.
 seed=${VM_SEED:-$((RANDOM * 32768 + RANDOM))}
-sample=14
+sample=10
 if [ -n "${VM_ALL:-}" ]; then
 	printf '%s\n' "${rows[@]}" | grep -E -- "$VM_ALL" >"$VM_STATE/rows" || :
 	check "rows are chosen" test -s "$VM_STATE/rows"
