@@ -28,7 +28,7 @@ check "under the policy of this test" as alice vfiodctl explain "--mode=$auto" "
 newcomer=${pair[0]%.*}
 newcomer=${newcomer%:*}:03.0
 qmp device_add '{"driver":"e1000","bus":"br1","addr":"3","id":"newcomer","romfile":""}' >/dev/null || :
-within 15 test -e "$pci/$newcomer" || :
+within 3 test -e "$pci/$newcomer" || :
 remove_newcomer() { [ ! -e "$pci/$newcomer" ] || echo 1 >"$pci/$newcomer/remove"; }
 remove_newcomer
 add_newcomer() {
