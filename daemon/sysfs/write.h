@@ -32,9 +32,9 @@ int sysfs_unbind(const struct host *host, const char *subsystem, const char *dev
  */
 int sysfs_probe(const struct host *host, const char *subsystem, const char *device);
 /*
- * Returns when no unbind of the device from a VFIO driver is under way: one that somebody else began
- * shows as "no driver" long before it is over. The override must be "none" (else -EPERM): what is
- * bound by then is unbound, and a probe that is asked for finds nothing.
+ * Returns when no unbind of the device from a VFIO driver is under way: one that somebody else
+ * began shows as "no driver" long before it is over. The override must be "none" (else -EPERM):
+ * what is bound by then is unbound, and a probe that is asked for finds nothing.
  */
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device);
 /* The bound driver: 0 and a string of the caller, or NULL. -ENOENT: the device is gone. */
