@@ -45,6 +45,10 @@ static int read_interface(struct uses_run *run, const struct below *below)
 	r = attr_read_int(dir, "ifindex", 1, INT32_MAX, &ifindex);
 	if (r == ATTR_MISSING)
 		return 0;
+	/* One that is being unregistered: netdev_show() in net/core/net-sysfs.c has EINVAL for it.
+	 */
+	if (r == ATTR_FAILED)
+		return -ENODEV;
 	if (r != 0)
 		return r < 0 ? r : -EIO;
 	r = netlink_read_interface(run->host, below->name, (unsigned int)ifindex, &text);

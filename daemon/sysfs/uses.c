@@ -206,6 +206,8 @@ static int read_functions(struct uses_run *run)
 	size_t functions = 0, mediated = 0;
 	int r = attr_list(run->host->sys, run->query->syspath + 5, &names);
 
+	if (r == ATTR_MISSING)
+		return -ENODEV;
 	if (r != 0)
 		return r < 0 ? r : -EIO;
 	STRV_FOREACH (name, names)

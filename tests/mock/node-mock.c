@@ -113,10 +113,11 @@ int node_revoke(const struct host *host, const char *node, uid_t uid)
 		return -ENOENT;
 	r = mk_fault(root, "REVOKE", name);
 	mk_log(root, "NODE_REVOKE %s %u %d\n", node, uid, r);
-	if (r != 0)
+	/* A node that is gone has taken its entries along. */
+	if (r != 0 && r != -ENOENT)
 		return r < 0 ? r : 0;
 	tree_remove(root, "acl/%s/%u", name, uid);
-	return 0;
+	return r;
 }
 
 int node_strip_all(const struct host *host,

@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-pf=$(behind 0c.0 | head -1)
+pf=$(behind 0c.0 | sed -n 1p)
 everyday_policy
 client alice alice
 client bob bob

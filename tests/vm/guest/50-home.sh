@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # What is given back is what was there: driver, interface, an administrator's driver_override.
-# kernels: stock iommufd
+# kernels: stock
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A process that keeps a device fd after the release: its group drains, nobody else waits.
-# kernels: stock iommufd
+# kernels: iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Keys of an earlier lease open nothing of the next owner's.
-# kernels: stock iommufd
+# kernels: iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

@@ -11,7 +11,7 @@ nic=$(behind 09.0)
 other=$(behind 0b.0)
 bridge=$(behind 08.0)
 mapfile -t nics < <(behind "08.0/$bridge")
-pf=$(behind 0c.0 | head -1)
+pf=$(behind 0c.0 | sed -n 1p)
 manager="/org/vfiod1 org.vfiod1.Manager"
 policy <<'END'
 { "version": 1,

@@ -3,7 +3,7 @@
 #
 # A host without interrupt remapping: the kernel refuses, and the broker says why.
 # boot: intremap=off
-# kernels: stock iommufd
+# kernels: stock
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

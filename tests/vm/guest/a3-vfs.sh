@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-pf=$(behind 0c.0 | head -1)
+pf=$(behind 0c.0 | sed -n 1p)
 alone=$(behind 09.0)
 enable=/sys/module/vfio_pci/parameters/enable_sriov
 

@@ -3,7 +3,7 @@
 #
 # Removed while a VMM has it, another one at its address, what comes to a group that drains, and a
 # burst of 200 adds and removes: in the end the daemon's picture is the kernel's.
-# kernels: stock iommufd
+# kernels: iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -12,7 +12,7 @@ bridge=$(behind 08.0)
 mapfile -t nics < <(behind "08.0/$bridge" | grep -v ':03\.0$')
 one=${nics[0]} two=${nics[1]} new=${nics[0]%:*}:03.0
 alone=$(behind 09.0)
-pf=$(behind 0c.0 | head -1)
+pf=$(behind 0c.0 | sed -n 1p)
 before=$(driver_of "$bridge" || :)
 with=$two${before:+,$bridge}
 mode=$(fd_modes | awk '{ print $1 }')

@@ -139,8 +139,9 @@ plug hot3 p2 "$one"
 is "as what it is" "$(ids_in_guest hot3)" "$((0x8086)):$((0x100e))"
 is "its sibling is shut off" "$(device_state "$two")" withheld
 is_fenced() { [ "$(device_state "$new")" = fenced ] && [ ! -e "$pci/$new/driver" ]; }
-qmp device_add '{"driver":"e1000","id":"hot","bus":"br1","addr":"3","romfile":""}' >"$check_output" ||
-	{ not_ok "plugging the device"; detail <"$check_output"; }
+# An earlier test may have plugged it: then the rescan finds it.
+qmp device_add '{"driver":"e1000","id":"hot0","bus":"br1","addr":"3","romfile":""}' >"$check_output" ||
+	grep -q Duplicate "$check_output" || { not_ok "plugging the device"; detail <"$check_output"; }
 echo 1 >"$pci/$one/rescan"
 check "an e1000 is hot-added next to it: fenced" within 10 is_fenced
 check "the guest has what it had" guest_has hot3

@@ -69,9 +69,10 @@ unlike() {
 	else ok "$1"; fi
 }
 
-# within SECONDS COMMAND…: tries until the command succeeds.
+# within SECONDS COMMAND…: tries until the command succeeds. Seconds of a machine of one's own; here
+# others may run beside it, and only what fails takes longer.
 within() {
-	local until=$((SECONDS + $1))
+	local until=$((SECONDS + 3 * $1))
 	shift
 	while :; do
 		"$@" >/dev/null 2>&1 && return 0
@@ -309,7 +310,7 @@ quickly() {
 	local name=$1 from=$SECONDS
 	shift
 	check "$name" "$@"
-	if [ $((SECONDS - from)) -gt 3 ]; then not_ok "$name: it took $((SECONDS - from)) s"; fi
+	if [ $((SECONDS - from)) -gt 15 ]; then not_ok "$name: it took $((SECONDS - from)) s"; fi
 }
 
 # The modes in which fds are passed on this kernel, and the one in which `auto` passes them

@@ -48,7 +48,11 @@ image_ready() {
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/vfiod-image.XXXXXX")
 	say "root image: installing the build of $build into Debian $image_suite"
 	mkdir "$dir/stage"
-	"$top/tests/vm/stage" "$build" "$dir/stage"
+	# One at a time: it makes what is missing in the build tree.
+	(
+		flock 9
+		"$top/tests/vm/stage" "$build" "$dir/stage"
+	) 9>"$build/stage.lock"
 	# shellcheck disable=SC2016  # expanded by the inner shell
 	as_root bash -euc '
 		top=$1 base=$2 dir=$3 out=$4
