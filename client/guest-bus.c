@@ -42,6 +42,9 @@ static int read_places(sd_bus_message *reply, struct vfiod_lease *lease)
 	r = sd_bus_message_enter_container(reply, 'a', "(ss)");
 	while (r >= 0 && (r = sd_bus_message_read(reply, "(ss)", &device, &address)) > 0)
 		r = add_place(lease, device, address);
+	/* No half of one: whoever looks for an address compares names. */
+	if (r < 0)
+		lease_places_clear(lease);
 	return r;
 }
 
@@ -73,6 +76,10 @@ int vfiod_lease_place_devices(struct vfiod_lease *lease, struct vfiod_error **er
 int vfiod_lease_place_device(struct vfiod_lease *lease, const char *device, const char *address,
 			     struct vfiod_error **error)
 {
+	/* No device would mean all. */
+	if (!device || !address)
+		return error_set(error, VFIOD_ERROR_OTHER, EINVAL,
+				 "No device or no address was given to be placed.");
 	return place(lease, device, address, error);
 }
 

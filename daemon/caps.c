@@ -161,7 +161,7 @@ static int verify(uint64_t kept)
 	return -EPERM;
 }
 
-int caps_drop(void)
+int caps_drop(enum caps_kept which)
 {
 	uint64_t kept = 0;
 	int r;
@@ -172,7 +172,7 @@ int caps_drop(void)
 	}
 	if (capng_get_caps_process() < 0)
 		return -EIO;
-	for (size_t i = 0; i < caps_table_n; i++) {
+	for (size_t i = 0; which == CAPS_DAEMON && i < caps_table_n; i++) {
 		if (has(CAPNG_PERMITTED, caps_table[i].cap))
 			kept |= UINT64_C(1) << caps_table[i].cap;
 		else
@@ -204,4 +204,10 @@ int caps_raise(unsigned int cap)
 int caps_lower(unsigned int cap)
 {
 	return change(CAPNG_DROP, cap);
+}
+
+int caps_forget(void)
+{
+	capng_clear(CAPNG_SELECT_CAPS);
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }

@@ -12,7 +12,7 @@
 
 static const char *const fault_point_table[FAULT_POINT_MAX] = {
 #define X(name) [FAULT_##name] = #name,
-	FAULT_DAEMON_POINTS(X) FAULT_HANDOFF_POINTS(X)
+	FAULT_DAEMON_POINTS(X) FAULT_HANDOFF_POINTS(X) FAULT_CHILD_POINTS(X)
 #undef X
 #define X(name)                                               \
 	[FAULT_STEP_##name##_BEGIN] = "STEP_" #name "_BEGIN", \

@@ -73,12 +73,20 @@
 	X(HANDOFF_BEGIN)        \
 	X(HANDOFF_SENT)
 
+/* Passed in a child, between two writes that belong together. */
+#define FAULT_CHILD_POINTS(X)                                     \
+	X(MDEV_REMOVED) /* the one before has gone */             \
+	X(VFS_FENCED)	/* no VF of it gets a driver */           \
+	X(VFS_GONE)	/* those of before have gone */           \
+	X(VFS_MADE)	/* those that were asked for are there */ \
+	X(VFS_UNFENCED) /* the file says otherwise still */
+
 /* Passed in a child that carries a plan out: STEP_KINDS, before and after each. */
 #define FAULT_STEP_POINTS(X) STEP_KINDS(X)
 
 enum fault_point {
 #define X(name) FAULT_##name,
-	FAULT_DAEMON_POINTS(X) FAULT_HANDOFF_POINTS(X)
+	FAULT_DAEMON_POINTS(X) FAULT_HANDOFF_POINTS(X) FAULT_CHILD_POINTS(X)
 #undef X
 #define X(name) FAULT_STEP_##name##_BEGIN, FAULT_STEP_##name##_DONE,
 		FAULT_STEP_POINTS(X)

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 		return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	umask(077);
 	log_init();
-	if (caps_drop() < 0)
+	if (caps_drop(r == 2 ? CAPS_NONE : CAPS_DAEMON) < 0)
 		return EXIT_FAILURE;
 	return r == 2 ? net_unfence(paths.journal) : daemon_run(&paths);
 }

@@ -19,8 +19,10 @@ static void device_changed(struct manager *manager, const char *name, enum topol
 {
 	const struct device *device = topology_device(&manager->topology, name);
 
-	if (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED)
+	if (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED) {
 		manager_health_appeared(manager, name);
+		sriov_device_came(&manager->sriov, name);
+	}
 	/* The first walk is over before there is anything to be probed. */
 	if (manager->probing && device && streq(device->subsystem, "pci") &&
 	    (change == TOPOLOGY_ADDED || change == TOPOLOGY_REPLACED))

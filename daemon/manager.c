@@ -15,6 +15,7 @@
 #include "daemon/manager-health.h"
 #include "daemon/manager-internal.h"
 #include "daemon/survey.h"
+#include "daemon/sysfs/reset.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "daemon/vfio/features.h"
@@ -345,8 +346,19 @@ static int open_host(struct manager *manager)
 	features_read(&manager->host, &manager->features);
 	features_release(&manager->host, release);
 	manager->autoprobe_honoured = autoprobe_release_honours(release);
+	manager->reset_spares_hotplug = sysfs_reset_spares_hotplug(release);
 	return survey_new(manager->event, &manager->host, &manager->topology, manager_on_surveyed,
 			  manager, &manager->survey);
+}
+
+static bool is_leased_by(uid_t owner, const char *name, void *userdata)
+{
+	const struct manager *manager = userdata;
+
+	HASH_FOREACH (lease, manager->ledger.leases)
+		if (lease->owner == owner && (!name || streq0(lease->name, name)))
+			return true;
+	return false;
 }
 
 int manager_start(struct manager *manager, const struct manager_paths *paths)
@@ -372,7 +384,7 @@ int manager_start(struct manager *manager, const struct manager_paths *paths)
 		return r;
 	}
 	manager_count_uses(manager);
-	r = places_new(manager->event, paths->places, &manager->places);
+	r = places_new(manager->event, paths->places, is_leased_by, manager, &manager->places);
 	if (r < 0)
 		log_error("%s: %s; devices may get other guest addresses than before",
 			  paths->places, strerror(-r));

@@ -51,7 +51,8 @@ struct manager {
 	struct topology topology;
 	struct scanner scanner;
 	struct host_features features;
-	bool autoprobe_honoured; /* the kernel asks drivers_autoprobe before a first probe */
+	bool autoprobe_honoured;   /* the kernel asks drivers_autoprobe before a first probe */
+	bool reset_spares_hotplug; /* see sysfs/reset.h */
 	struct ledger ledger;
 	struct engine engine;
 	struct survey *survey;

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/names.h"
+#include "daemon/caps.h"
 #include "daemon/name-find.h"
 #include "daemon/util/child.h"
 
@@ -38,6 +39,9 @@ static int query_main(int sock, void *userdata)
 {
 	struct name_query *query = userdata;
 
+	/* Modules of name services are loaded here, and read what a network says. */
+	if (caps_forget() < 0)
+		return EXIT_FAILURE;
 	/* A name service that hangs does not look at the socket. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (size_t i = 0; i < query->n_names; i++) {

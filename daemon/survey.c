@@ -4,14 +4,12 @@
 
 #include "daemon/survey.h"
 
-#include "daemon/caps.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/serial.h"
 #include "daemon/sysfs/uses.h"
 #include "daemon/util/child.h"
 #include "daemon/util/log.h"
 
-#include <cap-ng.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,18 +81,6 @@ static int report(int sock, const struct device *device, const struct use_list *
 	return socket_send_fd_borrow(sock, message, used + 1, -EBADF);
 }
 
-/* The whole configuration space is for who had CAP_SYS_ADMIN when it was opened: for that alone. */
-static bool read_serial(const struct host *host, const char *device, char serial[SERIAL_SIZE])
-{
-	bool raised = caps_raise(CAP_SYS_ADMIN) == 0;
-	_cleanup_close_ int config = serial_open_config(host, device);
-
-	/* A child that cannot let go of it again is none to go on with. */
-	if (raised && caps_lower(CAP_SYS_ADMIN) < 0)
-		_exit(1);
-	return serial_read(host, device, config, serial) == 0;
-}
-
 static int report_one(const struct survey *survey, int sock, const struct device *device,
 		      const struct use_list *uses)
 {
@@ -103,7 +89,7 @@ static int report_one(const struct survey *survey, int sock, const struct device
 
 	/* It does not change while the device is there. */
 	if (!device->serial && streq(device->subsystem, "pci"))
-		known = read_serial(survey->host, device->name, serial);
+		known = serial_find(survey->host, device->name, serial);
 	return report(sock, device, uses, known ? serial : NULL, read_eeh(survey->host, device));
 }
 

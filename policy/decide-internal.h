@@ -90,6 +90,8 @@ struct claim {
 	/* Why the pool that was drawn from last gave nothing. */
 	size_t pool_size;
 	size_t pool_refused[REASON_MAX];
+	const struct device *pool_pinned; /* the first that is not what is pinned, if any is not */
+	char **pool_unsure;		  /* or may be: see decision */
 };
 
 /* decide-resolve.c: 0 or -ENOMEM. */
@@ -129,6 +131,12 @@ char *claim_why_passed(const struct claim *claim, size_t rule, const struct devi
 bool mode_in_kernel(const struct host_features *features, enum mode mode);
 /* The kinds of use (bit per enum use_kind) that stand against taking a device from the host. */
 unsigned int device_uses(const struct device *device);
+/*
+ * A mediated device that the driver of this one makes, and that is leased; NULL: none. It would
+ * vanish, whatever the rules waive, and the kernel waits there for whoever has it open.
+ */
+const struct lease_device *claim_mediated_below(const struct claim *claim,
+						const struct device *device);
 /* Whether a device stays as it is when its group is leased and it is not to be granted. */
 bool device_stays(const struct device *device);
 enum reason judge_member(const struct claim *claim, const struct member *member);

@@ -182,6 +182,25 @@ static bool claim_takes(const struct claim *claim, const char *device)
 	return false;
 }
 
+const struct lease_device *claim_mediated_below(const struct claim *claim,
+						const struct device *device)
+{
+	size_t length = strlen(device->syspath);
+
+	if (streq(device->subsystem, "mdev") || !length)
+		return NULL;
+	HASH_FOREACH (lease, claim->ledger->leases)
+		for (size_t i = 0; i < lease->n_devices; i++) {
+			const struct lease_device *d = &lease->devices[i];
+
+			if (lease_device_is_by_name(d) && d->syspath &&
+			    strncmp(d->syspath, device->syspath, length) == 0 &&
+			    d->syspath[length] == '/')
+				return d;
+		}
+	return NULL;
+}
+
 /*
  * A PF is never taken while one of its VFs is leased, by whomever: unbinding the PF removes its
  * VFs, and removing one that is in use stops hot-plug for the whole machine. For the same reason
@@ -193,9 +212,8 @@ static bool pf_vf_conflict(const struct claim *claim, const struct device *devic
 	const struct device *physical = pf ? topology_device(claim->topology, pf) : device;
 
 	/* Those that are there may go at any moment. */
-	if (physical && physical->sriov_busy)
+	if ((physical && physical->sriov_busy) || claim_mediated_below(claim, device))
 		return true;
-
 	STRV_FOREACH (vf, device->virtual_functions)
 		if (ledger_device(claim->ledger, *vf))
 			return true;

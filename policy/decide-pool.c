@@ -15,10 +15,13 @@
 #define POOL_PREFIX "pool:"
 
 /*
- * So often is a device tried again after an earlier draw was given up for the sake of a later one.
- * A request that does not come out within this is refused as if there were nothing.
+ * So much is tried for the sake of giving up earlier draws for a later one, in devices that are
+ * judged: some hundredths of a second, for everybody else waits. A request that does not come out
+ * within this is refused as if there were nothing.
  */
-#define TRIES_MAX 1024
+#define WORK_MAX 16384
+/* So many devices are put into an order in the time that one is judged. */
+#define RANKED_PER_JUDGED 32
 
 /* Farther than any distance of the firmware's table (ACPI SLIT: 10 is here, 255 out of reach). */
 #define NUMA_UNKNOWN 256
@@ -85,14 +88,15 @@ struct candidate {
 	const char *host_driver;
 	enum reason known;
 	size_t known_depth;
+	bool pinned; /* it was not what is pinned, when it was tried last */
 };
 
 struct drawing {
 	struct claim *claim;
 	struct candidate *candidates; /* by name */
 	size_t n;
-	size_t tries; /* left */
-	bool back;    /* an earlier draw may be given up */
+	size_t work; /* left */
+	bool back;   /* an earlier draw may be given up */
 };
 
 /* A candidate's place in the order; the index is that of the name. */
@@ -178,6 +182,11 @@ static int rank_candidates(const struct drawing *drawing, const struct target *t
 
 /* ---- trying one */
 
+static void spend(struct drawing *drawing, size_t work)
+{
+	drawing->work -= work < drawing->work ? work : drawing->work;
+}
+
 /* What stands against a device by itself, whatever else the request names. */
 static enum reason judge_candidate(const struct claim *claim, const struct target *target)
 {
@@ -230,14 +239,15 @@ static int try_one(struct drawing *drawing, struct target *target, struct candid
 		candidate->known_depth = 0;
 	} else {
 		candidate->known_depth = depth;
-		if (drawing->back && drawing->tries > 0)
-			drawing->tries--;
 		r = claim_judge_anew(claim);
 		if (r < 0)
 			return r;
+		spend(drawing, claim->n_members);
 		*reason = claim_refusal(claim);
 	}
-	candidate->known = *reason;
+	/* A pin may be that of this pool alone, and another one gives the device. */
+	candidate->pinned = *reason == REASON_PIN;
+	candidate->known = candidate->pinned ? REASON_ALLOWED : *reason;
 	if (*reason != REASON_ALLOWED)
 		target_set_device(claim, target, NULL);
 	return 0;
@@ -271,6 +281,41 @@ static struct target *next_undrawn(struct claim *claim, size_t from, size_t *ind
 	return NULL;
 }
 
+static bool is_unread(const struct device *device)
+{
+	return !device->serial && streq(device->subsystem, "pci");
+}
+
+static int note_group(struct claim *claim, const struct group *group)
+{
+	for (size_t i = 0; group && i < group->n_devices; i++)
+		if (group->devices[i]->uses.n > 0 &&
+		    !strv_contains(claim->pool_unsure, group->devices[i]->name) &&
+		    strv_extend(&claim->pool_unsure, group->devices[i]->name) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* Of a pool that gives nothing: what may be so no longer, or is not known yet. */
+static int note_unsure(struct drawing *drawing, const struct rank *ranks, size_t n)
+{
+	struct claim *claim = drawing->claim;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		const struct candidate *candidate = &drawing->candidates[ranks[i].index];
+
+		if (strv_length(claim->pool_unsure) >= REQUEST_DEVICES_MAX)
+			break;
+		if (candidate->known == REASON_IN_USE)
+			r = note_group(claim, candidate->device->group);
+		else if (candidate->pinned && is_unread(candidate->device) &&
+			 !strv_contains(claim->pool_unsure, candidate->device->name))
+			r = strv_extend(&claim->pool_unsure, candidate->device->name);
+	}
+	return r;
+}
+
 static void note_why(struct target *target, const struct rank *rank, const size_t *refused,
 		     size_t size)
 {
@@ -294,30 +339,35 @@ static int draw_from(struct drawing *drawing, size_t from, size_t depth)
 	r = rank_candidates(drawing, target, &ranks, &n);
 	if (r < 0)
 		return r;
+	spend(drawing, drawing->n / RANKED_PER_JUDGED);
 	claim->n_undrawn--;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && (!drawing->back || drawing->work > 0); i++) {
 		enum reason reason;
 
 		r = try_one(drawing, target, &drawing->candidates[ranks[i].index], depth, &reason);
 		if (r < 0)
 			return r;
 		if (reason != REASON_ALLOWED) {
+			if (reason == REASON_PIN && refused[reason] == 0)
+				claim->pool_pinned = drawing->candidates[ranks[i].index].device;
 			refused[reason]++;
 			continue;
 		}
 		note_why(target, &ranks[i], refused, n);
 		r = draw_from(drawing, index + 1, depth + 1);
-		if (r != DRAW_NOTHING || !drawing->back || drawing->tries == 0)
+		if (r != DRAW_NOTHING || !drawing->back || drawing->work == 0)
 			return r;
 		undo(drawing, target, depth);
 	}
 	memcpy(claim->pool_refused, refused, sizeof(refused));
 	claim->pool_size = n;
-	if (drawing->back)
+	if (drawing->back) {
 		claim->n_undrawn++;
-	else
-		target->reason = REASON_POOL_EMPTY;
-	return DRAW_NOTHING;
+		return DRAW_NOTHING;
+	}
+	target->reason = REASON_POOL_EMPTY;
+	r = note_unsure(drawing, ranks, n);
+	return r < 0 ? r : DRAW_NOTHING;
 }
 
 static void forget_draws(struct drawing *drawing)
@@ -356,7 +406,7 @@ static int find_candidates(const struct claim *claim, struct drawing *drawing)
 
 int claim_draw_pools(struct claim *claim)
 {
-	struct drawing drawing = { .claim = claim, .tries = TRIES_MAX, .back = true };
+	struct drawing drawing = { .claim = claim, .work = WORK_MAX, .back = true };
 	int r;
 
 	r = find_candidates(claim, &drawing);

@@ -60,6 +60,7 @@ static int judge_rule(struct query *q)
 	q->out->rule = strdup(q->rule->id);
 	if (!q->out->rule)
 		return -ENOMEM;
+	q->out->waive = q->rule->waive;
 	if (q->rule->deny)
 		return say(q, "NotPermitted",
 			   "Rule \"%s\" denies %s. Have an administrator change it.", q->rule->id,
@@ -96,9 +97,15 @@ static int judge_kind(struct query *q)
 static int judge_lease(struct query *q)
 {
 	const struct lease *lease = ledger_device(q->claim->ledger, q->device->name);
+	const struct lease_device *entry = lease ? lease_device(lease, q->device->name) : NULL;
 
-	if (!lease)
+	if (!entry)
 		return 0;
+	if (entry->parking)
+		return say(q, "GroupBusy",
+			   "%s of lease %s is being taken from its owner. Try again when that is "
+			   "over.",
+			   q->device->name, lease->id);
 	if (lease->state != LEASE_LEASED)
 		return say(q, lease->state == LEASE_PREPARING ? "GroupBusy" : "GroupDraining",
 			   "%s belongs to lease %s, which is %s. Try again when that is over.",
@@ -116,6 +123,7 @@ static int judge_function(struct query *q, const char *name)
 {
 	const struct lease *lease = ledger_device(q->claim->ledger, name);
 	const struct device *vf = topology_device(q->claim->topology, name);
+	const struct lease_device *mediated;
 
 	if (lease)
 		return say(q, "GroupBusy",
@@ -124,7 +132,16 @@ static int judge_function(struct query *q, const char *name)
 			   name, q->device->name, lease->id, (unsigned int)lease->owner);
 	if (!vf)
 		return 0;
-	if (device_on_vfio(vf) && !streq0(vf->vfio_driver, vf->driver))
+	mediated = claim_mediated_below(q->claim, vf);
+	if (mediated)
+		return say(q, "GroupBusy",
+			   "The mediated device %s of the virtual function %s of %s is leased, and "
+			   "would vanish. Wait for that lease to end.",
+			   mediated->name, name, q->device->name);
+	/* The kernel itself gives those of a PF on vfio-pci to it (sriov_enable(),
+	 * driver_override).
+	 */
+	if (device_on_vfio(vf) && !device_on_vfio(q->device))
 		return say(q, "GroupBusy",
 			   "The virtual function %s of %s is on %s, by somebody else's doing. Have "
 			   "it taken off that driver.",

@@ -9,9 +9,10 @@
 #include "policy/decide.h"
 
 struct sriov_decision {
-	const char *error; /* literal: the bus error's short name; NULL: allowed */
-	char *message;	   /* with the next step; for what is allowed too */
-	char *rule;	   /* id of the deciding rule; NULL: none */
+	const char *error;  /* literal: the bus error's short name; NULL: allowed */
+	char *message;	    /* with the next step; for what is allowed too */
+	char *rule;	    /* id of the deciding rule; NULL: none */
+	unsigned int waive; /* its kinds of use that do not refuse; they may be others by now */
 };
 
 void sriov_decision_done(struct sriov_decision *decision);

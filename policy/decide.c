@@ -39,6 +39,7 @@ struct decision *decision_free(struct decision *decision)
 	free(decision->verdicts);
 	free(decision->passed);
 	free(decision->drawn);
+	strv_free(decision->pool_unsure);
 	free(decision->groups);
 	free(decision->message);
 	free(decision);
@@ -76,6 +77,7 @@ static void claim_done(struct claim *claim)
 	free(claim->targets);
 	free(claim->members);
 	free(claim->groups);
+	strv_free(claim->pool_unsure);
 }
 
 static int add_verdict(struct decision *decision, const struct claim *claim,
@@ -189,6 +191,7 @@ static int decision_fill(struct decision *decision, struct claim *claim)
 		return r;
 	decision->n_groups = claim->n_groups;
 	decision->groups = STEAL(claim->groups);
+	decision->pool_unsure = STEAL(claim->pool_unsure);
 	return 0;
 }
 

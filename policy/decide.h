@@ -164,6 +164,12 @@ struct decision {
 	size_t n_passed;
 	struct drawn *drawn; /* in the order of the request, for explain */
 	size_t n_drawn;
+	/*
+	 * Of a pool that gave nothing: devices that a survey saw in use, with others of their
+	 * groups, and pinned ones whose serial number is not known. Who looks at them again may
+	 * find that the pool has something.
+	 */
+	char **pool_unsure;
 };
 
 struct decision *decision_free(struct decision *decision);

@@ -97,12 +97,19 @@ static void say_group_draining(FILE *f, const struct claim *claim, const struct 
 static void say_pf_vf(FILE *f, const struct claim *claim, const struct member *member)
 {
 	const struct device *device = member->device;
-
 	const char *pf = device->physical_function;
 	const struct device *physical = pf ? topology_device(claim->topology, pf) : device;
+	const struct lease_device *mediated = claim_mediated_below(claim, device);
 
 	if (physical && physical->sriov_busy) {
 		fprintf(f, "The virtual functions of %s are being changed.", physical->name);
+		return;
+	}
+	if (mediated) {
+		fprintf(f, "The mediated device %s of %s belongs to ", mediated->name,
+			member->name);
+		explain_put_lease(f, claim, ledger_device(claim->ledger, mediated->name));
+		fputs(", and would vanish.", f);
 		return;
 	}
 	STRV_FOREACH (vf, device->virtual_functions) {

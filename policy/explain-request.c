@@ -49,6 +49,26 @@ static void say_no_such_pool(FILE *f, const struct claim *claim, const struct me
 	fputc('.', f);
 }
 
+/* Both sides of a pin that a device of the pool is not: the first of them stands for all. */
+static void say_pool_pinned(FILE *f, const struct claim *claim, const struct target *target)
+{
+	const struct device *device = claim->pool_pinned;
+	struct member member = {
+		.name = device->name,
+		.device = device,
+		.target = target,
+		.rule = claim_rule_of(claim, device),
+		.host_driver = ledger_host_driver(claim->ledger, device),
+	};
+	const struct device_match *pin = member_broken_pin(claim, &member);
+
+	if (!pin)
+		return;
+	fprintf(f, " The device %s is not what is pinned: ", device->name);
+	pin_put_difference(f, pin, device);
+	fputc('.', f);
+}
+
 static void say_pool_empty(FILE *f, const struct claim *claim, const struct member *member)
 {
 	const char *separator = " (";
@@ -69,6 +89,8 @@ static void say_pool_empty(FILE *f, const struct claim *claim, const struct memb
 		separator = ", ";
 	}
 	fputs(").", f);
+	if (claim->pool_refused[REASON_PIN] > 0)
+		say_pool_pinned(f, claim, member->target);
 }
 
 static void say_duplicate(FILE *f, const struct claim *claim, const struct member *member)

@@ -49,13 +49,13 @@ static void say_deny_rule(FILE *f, const struct claim *claim, const struct membe
 static void say_pin(FILE *f, const struct claim *claim, const struct member *member)
 {
 	const struct device_match *pin = member_broken_pin(claim, member);
-	_cleanup_free_ char *difference = pin ? pin_difference(pin, member->device) : NULL;
 
 	fprintf(f, "The device %s is not what ", member->name);
 	explain_put_rule(f, member->rule);
 	fputs(" or its pool has pinned: ", f);
 	/* Digits by our own hand, and of two serial numbers: whole. */
-	fputs(difference ? difference : "it differs", f);
+	if (pin)
+		pin_put_difference(f, pin, member->device);
 	fputc('.', f);
 }
 

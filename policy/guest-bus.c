@@ -257,7 +257,16 @@ static bool has_kin(const struct placing *placing, const struct guest_device *de
 	return false;
 }
 
-/* The slot in which other functions of the same device are; -1: none, or its number is taken. */
+/* Without one a guest does not look at the other functions of a slot (Linux: pci_scan_slot()). */
+static bool has_function_0(const struct guest_bus *bus, uint8_t slot)
+{
+	return guest_bus_at(bus, (struct guest_address){ slot, 0 });
+}
+
+/*
+ * The slot in which other functions of the same device are; -1: none, or its number is taken, or it
+ * would not be seen there: function 0 was given back meanwhile.
+ */
 static int slot_of_kin(const struct placing *placing, const struct guest_device *device)
 {
 	for (size_t i = 0; i < placing->bus->n; i++) {
@@ -266,7 +275,8 @@ static int slot_of_kin(const struct placing *placing, const struct guest_device 
 						 function_in_slot(placing, device) };
 
 		if (entry->device && same_physical(device, find(placing, entry->device)) &&
-		    !find_foe(placing, device, address))
+		    !find_foe(placing, device, address) &&
+		    (address.function == 0 || has_function_0(placing->bus, address.slot)))
 			return entry->address.slot;
 	}
 	return -1;
@@ -339,21 +349,33 @@ static struct guest_address address_before(const struct placing *placing,
 	return zero;
 }
 
+/* Whether another function of its device has the address: it stands in, or was wanted there. */
+static bool is_kins(const struct placing *placing, const struct guest_device *device,
+		    struct guest_address address)
+{
+	const struct guest_entry *there = guest_bus_at(placing->bus, address);
+
+	return there && there->device && same_physical(device, find(placing, there->device));
+}
+
 enum turn { TURN_WANTED, TURN_REMEMBERED, TURN_REST };
 
 /* Who has an address to get comes before those who take what is left. */
 static int place_in_turn(struct placing *placing, const struct guest_device *device, enum turn turn)
 {
 	const struct guest_entry *before = guest_bus_device(placing->memory, device->name);
+	struct guest_address address;
 
 	if (guest_bus_device(placing->bus, device->name))
 		return 0;
 	if (device->wants)
 		return turn == TURN_WANTED ? put_at(placing, device, device->wanted, false) : 0;
-	if (before)
-		return turn == TURN_REMEMBERED
-			       ? put_at(placing, device, address_before(placing, before), true)
-			       : 0;
+	if (turn == TURN_REMEMBERED && before) {
+		address = address_before(placing, before);
+		/* A running guest has the other one there: this is no collision of two parties. */
+		if (!is_kins(placing, device, address))
+			return put_at(placing, device, address, true);
+	}
 	return turn == TURN_REST ? put_anywhere(placing, device) : 0;
 }
 
@@ -369,6 +391,16 @@ static int check_moved(const struct placing *placing, const struct guest_device 
 		.has = entry->address,
 	};
 	return GUEST_MOVED;
+}
+
+/* Who is at an address that was wanted has to be seen there. */
+static int check_seen(const struct placing *placing, const struct guest_device *device)
+{
+	if (!device->wants || device->wanted.function == 0 ||
+	    has_function_0(placing->bus, device->wanted.slot))
+		return 0;
+	*placing->clash = (struct guest_clash){ .device = device->name, .address = device->wanted };
+	return GUEST_UNSEEN;
 }
 
 /* With a function go the others of its device: function 0 has to be there for the guest. */
@@ -392,6 +424,9 @@ static int place_all(struct placing *placing)
 		for (size_t i = 0; r == 0 && i < placing->n; i++)
 			if (is_to_be_placed(placing, placing->devices[i]))
 				r = place_in_turn(placing, placing->devices[i], turn);
+	for (size_t i = 0; r == 0 && i < placing->n; i++)
+		if (placing->devices[i]->place)
+			r = check_seen(placing, placing->devices[i]);
 	return r;
 }
 

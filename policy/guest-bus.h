@@ -66,6 +66,7 @@ enum {
 	GUEST_TAKEN = 1, /* the address is somebody else's: see the clash */
 	GUEST_MOVED,	 /* the device has another address already */
 	GUEST_FULL,	 /* no slot is left */
+	GUEST_UNSEEN,	 /* wanted where the guest would not look: the slot has no function 0 */
 };
 
 /* What an outcome is about. Texts belong to the arguments, or are static. */
@@ -89,10 +90,10 @@ int guest_bus_reserve(struct guest_bus *bus, const struct guest_address *address
  * the functions of the same physical device, with its own function number; else in a slot of its
  * own that the memory has for no other device, as long as there is one. In a slot that is shared
  * without function 0, which the guest would not find, the lowest function of the lease becomes
- * function 0. With a function go the others of its physical
- * device that are in the lease. The order of the devices is nothing: they are sorted by name.
- * Devices that are placed already stay where they are. All or nothing: 0, an outcome with its
- * clash, or -ENOMEM.
+ * function 0; one that comes later, and finds it there, gets a slot of its own. With a function go
+ * the others of its physical device that are in the lease. The order of the devices is nothing:
+ * they are sorted by name. Devices that are placed already stay where they are. All or nothing: 0,
+ * an outcome with its clash, or -ENOMEM.
  */
 int guest_bus_place(struct guest_bus *bus, const struct guest_bus *memory,
 		    const struct guest_device *devices, size_t n, struct guest_clash *clash);

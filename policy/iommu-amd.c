@@ -4,8 +4,9 @@
  * AMD's IOMMUs: the header of their PCI capability block and the Extended Feature Registers, as the
  * AMD I/O Virtualization Technology (IOMMU) Specification (48882, rev. 3.08) has them in 3.2.1
  * (Capability Offset 00h) and 3.4.2 (MMIO Offset 0030h; its second one, 01A0h, since 3.06). sysfs
- * shows the header as a hexadecimal number, and both feature registers as "EFR:EFR2" (Linux 6.8),
- * or the first alone. What neither has (physical address width, interrupt remapping) is not told.
+ * shows the header as a hexadecimal number, and both feature registers as "EFR:EFR2" (Linux 6.8:
+ * those that the kernel uses, which are the same for all units), or the unit's first one alone.
+ * What neither has (physical address width, interrupt remapping) is not told.
  */
 
 #include "policy/iommu-caps.h"
@@ -35,7 +36,8 @@ static void decode_header(struct caps_builder *b, uint64_t value)
 	caps_rest(b, &reg, "cap");
 }
 
-/* A field of two bits that counts levels from 4; 3 is reserved. */
+/* A field of two bits that counts levels from 4; 3 (0 here) is reserved, and says of HATS that
+ * there are no host tables. */
 static unsigned int take_levels(struct caps_register *reg, unsigned int low)
 {
 	uint64_t value = caps_take(reg, low, 2);
@@ -78,14 +80,16 @@ static void decode_tables(struct caps_builder *b, struct caps_register *reg)
 	if (host) {
 		caps_add(b, "address-bits", IOMMU_CAP_NUMBER, levels_bits(host));
 		caps_add(b, "table-levels", IOMMU_CAP_SET, levels_up_to(host));
+		/* 2.2.3: those of the levels, and every other power of two from 4 KiB on. */
+		caps_add(b, "page-sizes", IOMMU_CAP_SIZES, SIZE_4K | SIZE_2M | SIZE_1G);
+		caps_add(b, "any-page-size", IOMMU_CAP_FLAG, true);
+		/* 2.2.3: FC, in every entry that maps a page. */
+		caps_add(b, "snoop-control", IOMMU_CAP_FLAG, true);
 	}
-	/* 2.2.3: those of the levels, and every other power of two from 4 KiB on. */
-	caps_add(b, "page-sizes", IOMMU_CAP_SIZES, SIZE_4K | SIZE_2M | SIZE_1G);
-	caps_add(b, "any-page-size", IOMMU_CAP_FLAG, true);
 	/* Host tables are the second stage, guest tables the first, under the host's. */
-	caps_add(b, "second-stage", IOMMU_CAP_FLAG, true);
+	caps_add(b, "second-stage", IOMMU_CAP_FLAG, host > 0);
 	caps_add(b, "first-stage", IOMMU_CAP_FLAG, tables);
-	caps_add(b, "nested", IOMMU_CAP_FLAG, tables);
+	caps_add(b, "nested", IOMMU_CAP_FLAG, host > 0 && tables);
 	/* A PASID selects a guest table: without those there is none. */
 	caps_add(b, "pasid", IOMMU_CAP_FLAG, tables);
 	if (!tables)
@@ -93,7 +97,10 @@ static void decode_tables(struct caps_builder *b, struct caps_register *reg)
 	if (guest)
 		caps_add(b, "first-stage-levels", IOMMU_CAP_NUMBER, guest);
 	caps_add(b, "first-stage-page-sizes", IOMMU_CAP_SIZES, SIZE_4K | SIZE_2M | SIZE_1G);
-	caps_add(b, "pasid-table-levels", IOMMU_CAP_NUMBER, glx + 1);
+	if (glx < 3)
+		caps_add(b, "pasid-table-levels", IOMMU_CAP_NUMBER, glx + 1);
+	else
+		reg->taken &= ~(UINT64_C(3) << 14);
 	caps_add(b, "pasid-bits", IOMMU_CAP_NUMBER, pasid + 1);
 }
 
@@ -105,10 +112,12 @@ static void decode_features(struct caps_builder *b, uint64_t value)
 		{ 1, "pri" },			      /* PPRSup */
 		{ 2, "extended-interrupts" },	      /* XTSup */
 		{ 3, "no-execute" },		      /* NXSup */
+		{ 5, "guest-apic-physical" },	      /* GAPPISup */
 		{ 6, "invalidate-all" },	      /* IASup */
 		{ 7, "guest-apic" },		      /* GASup */
 		{ 8, "error-registers" },	      /* HESup */
 		{ 9, "performance-monitoring" },      /* PCSup */
+		{ 31, "secure-ats" },		      /* SATSSup */
 		{ 37, "user-supervisor" },	      /* USSup */
 		{ 40, "page-request-overflow" },      /* PprOvrflwEarlySup */
 		{ 41, "page-request-auto-response" }, /* PprAutoRspSup */
@@ -121,6 +130,7 @@ static void decode_features(struct caps_builder *b, uint64_t value)
 		{ 51, "forward-attributes" },	      /* AttrFWSup */
 		{ 52, "dirty-tracking" },	      /* HDSup */
 		{ 54, "invalidate-type" },	      /* InvIotlbTypeSup */
+		{ 55, "virtual-iommu" },	      /* vIommuSup */
 		{ 61, "guest-apic-update-disable" },  /* GAUpdateDisSup */
 		{ 62, "force-physical-destination" }, /* ForcePhyDestSup */
 		{ 63, "snp" },			      /* SNPSup */
@@ -149,9 +159,13 @@ static void decode_features2(struct caps_builder *b, uint64_t value)
 		{ 11, "ht-range-ignore" },     /* HtRangeIgnore */
 	};
 	struct caps_register reg = { .value = value };
+	uint64_t entries = caps_take(&reg, 8, 2); /* NumIntRemapSup: 2 and more are reserved */
 
-	caps_take(&reg, 5, 3); /* SNPAVICSup: GAMSup where SNP is on */
-	caps_take(&reg, 8, 2); /* NumIntRemapSup: how many entries a table may have */
+	if (entries < 2)
+		caps_add(b, "interrupt-table-entries", IOMMU_CAP_NUMBER, entries ? 2048 : 512);
+	else
+		reg.taken &= ~(UINT64_C(3) << 8);
+	take_yes(b, &reg, 5, 3, "snp-posted-interrupts"); /* SNPAVICSup: GAMSup where SNP is on */
 	caps_take_flags(b, &reg, flags, ARRAY_SIZE(flags));
 	caps_rest(b, &reg, "features2");
 }

@@ -222,6 +222,19 @@ bool lease_has_members(const struct lease *lease, uint32_t group)
 	return false;
 }
 
+bool lease_device_is_by_name(const struct lease_device *device)
+{
+	return !bus_has_override(device_bus_of_name(device->name));
+}
+
+bool lease_group_is_by_name(const struct lease *lease, uint32_t group)
+{
+	for (size_t i = 0; i < lease->n_devices; i++)
+		if (lease->devices[i].group == group && lease_device_is_by_name(&lease->devices[i]))
+			return true;
+	return false;
+}
+
 bool lease_reserves(const struct lease *lease, uint32_t id)
 {
 	for (size_t i = 0; i < lease->n_reserved; i++)

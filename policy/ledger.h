@@ -172,6 +172,13 @@ struct lease_device *lease_device(const struct lease *lease, const char *name);
 int lease_device_know(struct lease_device *entry, const struct device *device);
 /* A growth has failed: the device counts for the rule that it counted for before. */
 void lease_device_undo_rule(struct lease_device *device);
+/*
+ * A lease of a mediated device is of its name: each cycle of the daemon's own makes another one,
+ * in a group made anew, and in between there is none.
+ */
+bool lease_device_is_by_name(const struct lease_device *device);
+/* Whether the group is that of such a device. */
+bool lease_group_is_by_name(const struct lease *lease, uint32_t group);
 /* Whether it has the group, and that is not gone. */
 bool lease_has_group(const struct lease *lease, uint32_t id);
 /* Whether a reset of its devices keeps the group from being claimed: see reset_reserve(). */

@@ -8,8 +8,6 @@
 
 #include "policy/rules.h"
 
-#include <stdio.h>
-
 static const char *const pin_key_table[PIN_KEY_MAX] = {
 	[PIN_VENDOR] = "vendor",
 	[PIN_PRODUCT] = "product",
@@ -119,17 +117,10 @@ static void put_id(FILE *f, uint32_t id)
 		fprintf(f, "%04x", id);
 }
 
-/* Both sides, key by key, of what was pinned. */
-char *pin_difference(const struct device_match *match, const struct device *device)
+void pin_put_difference(FILE *f, const struct device_match *match, const struct device *device)
 {
 	const char *separator = "";
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	bool failed;
 
-	if (!f)
-		return NULL;
 	for (int key = 0; key < PIN_KEY_MAX; key++) {
 		if (!match->pin[key] || key_holds((enum pin_key)key, match->pin[key], device))
 			continue;
@@ -147,10 +138,4 @@ char *pin_difference(const struct device_match *match, const struct device *devi
 		fprintf(f, ", not %s", match->pin[key]);
 		separator = "; ";
 	}
-	failed = ferror(f);
-	if (fclose(f) != 0 || failed) {
-		free(text);
-		return NULL;
-	}
-	return text;
 }

@@ -72,106 +72,110 @@ static bool same_slot(const struct topology *t, const struct device *a, const st
 
 /* ---- sets of devices, while they grow */
 
+/* Hosts have thousands of devices, and domains few: what is kept is the members. */
 struct reach {
 	const struct topology *topology;
-	struct device **all; /* by name */
-	size_t n_all;
-	bool *in;
+	const struct device **members;
+	size_t n;
 };
 
-static void reach_done(struct reach *reach)
+static bool reach_has(const struct reach *reach, const struct device *device)
 {
-	free(reach->all);
-	free(reach->in);
-}
-
-static int reach_init(struct reach *reach, const struct topology *t)
-{
-	*reach = (struct reach){ .topology = t };
-	reach->all = topology_devices_sorted(t, &reach->n_all);
-	reach->in = calloc(reach->n_all + 1, sizeof(*reach->in));
-	return reach->all && reach->in ? 0 : -ENOMEM;
-}
-
-static bool goes_along(const struct reach *reach, const struct device *device)
-{
-	for (size_t i = 0; i < reach->n_all; i++) {
-		const struct device *member = reach->all[i];
-
-		if (!reach->in[i])
-			continue;
-		if (is_below(device, member) ||
-		    strv_contains(member->virtual_functions, device->name))
+	for (size_t i = 0; i < reach->n; i++)
+		if (reach->members[i] == device)
 			return true;
-	}
 	return false;
 }
 
-/* What is below a member, and the VFs of one, are reached with it. */
-static void reach_close(struct reach *reach)
+static int reach_add(struct reach *reach, const struct device *device)
 {
-	bool grown = true;
-
-	while (grown) {
-		grown = false;
-		for (size_t i = 0; i < reach->n_all; i++) {
-			if (reach->in[i] || !goes_along(reach, reach->all[i]))
-				continue;
-			reach->in[i] = true;
-			grown = true;
-		}
-	}
-}
-
-static size_t reach_count(const struct reach *reach)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < reach->n_all; i++)
-		n += reach->in[i];
-	return n;
-}
-
-static int reach_take(const struct reach *reach, const struct device *bridge,
-		      struct reset_domain *domain)
-{
-	domain->devices = calloc(reach_count(reach) + 1, sizeof(*domain->devices));
-	if (!domain->devices)
+	if (reach_has(reach, device))
+		return 0;
+	if (ARRAY_RESERVE_ONE(reach->members, reach->n) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < reach->n_all; i++)
-		if (reach->in[i])
-			domain->devices[domain->n++] = reach->all[i];
-	domain->bridge = bridge;
+	reach->members[reach->n++] = device;
 	return 0;
 }
 
-static void reach_function(struct reach *reach, const struct device *device)
+static int reach_below(struct reach *reach, const struct device *above)
 {
-	for (size_t i = 0; i < reach->n_all; i++)
-		reach->in[i] = reach->all[i] == device;
-	reach_close(reach);
+	HASH_FOREACH (device, reach->topology->devices)
+		if (is_below(device, above) && reach_add(reach, device) < 0)
+			return -ENOMEM;
+	return 0;
 }
 
-static void reach_slot(struct reach *reach, const struct device *device)
+static bool is_below_another(const struct reach *reach, const struct device *device)
+{
+	for (size_t i = 0; i < reach->n; i++)
+		if (is_below(device, reach->members[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The VFs of a member are reached with it, and what is below one. below: what the first members are
+ * all of what is below; the list grows while it is gone through.
+ */
+static int reach_close(struct reach *reach, const struct device *below)
+{
+	for (size_t i = 0; i < reach->n; i++) {
+		const struct device *member = reach->members[i];
+
+		STRV_FOREACH (name, member->virtual_functions) {
+			const struct device *vf = topology_device(reach->topology, *name);
+
+			if (vf && reach_add(reach, vf) < 0)
+				return -ENOMEM;
+		}
+		/* What is below that was found with what it is below. */
+		if (below && is_below(member, below))
+			continue;
+		if (!is_below_another(reach, member) && reach_below(reach, member) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct device *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static void reach_take(struct reach *reach, const struct device *bridge,
+		       struct reset_domain *domain)
+{
+	if (reach->n > 1)
+		qsort(reach->members, reach->n, sizeof(*reach->members), by_name);
+	domain->devices = STEAL(reach->members);
+	domain->n = reach->n;
+	domain->bridge = bridge;
+	reach->n = 0;
+}
+
+static int reach_slot(struct reach *reach, const struct device *device, const struct device *bridge)
 {
 	const struct device *pf =
 		device->physical_function
 			? topology_device(reach->topology, device->physical_function)
 			: NULL;
 
+	if (reach_add(reach, device) < 0)
+		return -ENOMEM;
 	/* A VF is where its PF is, whatever number it has. */
-	for (size_t i = 0; i < reach->n_all; i++)
-		reach->in[i] = reach->all[i] == device ||
-			       (is_pci(reach->all[i]) &&
-				same_slot(reach->topology, reach->all[i], pf ? pf : device));
-	reach_close(reach);
+	HASH_FOREACH (other, reach->topology->devices)
+		if (is_pci(other) && is_below(other, bridge) &&
+		    same_slot(reach->topology, other, pf ? pf : device) &&
+		    reach_add(reach, other) < 0)
+			return -ENOMEM;
+	return reach_close(reach, NULL);
 }
 
-static void reach_bus(struct reach *reach, const struct device *bridge)
+static int reach_bus(struct reach *reach, const struct device *bridge)
 {
-	for (size_t i = 0; i < reach->n_all; i++)
-		reach->in[i] = is_below(reach->all[i], bridge);
-	reach_close(reach);
+	return reach_below(reach, bridge) < 0 ? -ENOMEM : reach_close(reach, bridge);
 }
 
 /* ---- domains */
@@ -183,24 +187,34 @@ static int function_domain(struct reach *reach, const struct device *device,
 		*why = "the kernel knows no way to reset this function by itself";
 		return RESET_NONE;
 	}
-	reach_function(reach, device);
-	return reach_take(reach, NULL, domain);
+	if (reach_add(reach, device) < 0 || reach_close(reach, NULL) < 0)
+		return -ENOMEM;
+	reach_take(reach, NULL, domain);
+	return 0;
+}
+
+static int bus_domain(struct reach *reach, const struct device *bridge, struct reset_domain *domain)
+{
+	int r = reach_bus(reach, bridge);
+
+	if (r >= 0)
+		reach_take(reach, bridge, domain);
+	return r;
 }
 
 static int slot_domain(struct reach *reach, const struct device *device,
 		       const struct device *bridge, struct reset_domain *domain, const char **why)
 {
 	size_t n;
-	int r;
+	int r = reach_slot(reach, device, bridge);
 
-	reach_slot(reach, device);
-	n = reach_count(reach);
-	r = reach_take(reach, bridge, domain);
 	if (r < 0)
 		return r;
-	reach_bus(reach, bridge);
-	if (n == reach_count(reach))
-		return 0;
+	reach_take(reach, bridge, domain);
+	n = domain->n;
+	r = reach_bus(reach, bridge);
+	if (r < 0 || reach->n == n)
+		return r;
 	*why = "other slots are on the same bus, and the kernel resets the bus as a whole";
 	return RESET_NONE;
 }
@@ -216,25 +230,22 @@ static int bridged_domain(struct reach *reach, const struct device *device, enum
 	}
 	if (kind == RESET_SLOT)
 		return slot_domain(reach, device, bridge, domain, why);
-	reach_bus(reach, bridge);
-	return reach_take(reach, bridge, domain);
+	return bus_domain(reach, bridge, domain);
 }
 
 int reset_domain(const struct topology *topology, const struct device *device, enum reset_kind kind,
 		 struct reset_domain *domain, const char **why)
 {
-	struct reach reach;
+	struct reach reach = { .topology = topology };
 	int r;
 
 	*domain = (struct reset_domain){};
 	*why = "only PCI devices are reset";
 	if (!is_pci(device))
 		return RESET_NONE;
-	r = reach_init(&reach, topology);
-	if (r >= 0)
-		r = kind == RESET_FUNCTION ? function_domain(&reach, device, domain, why)
-					   : bridged_domain(&reach, device, kind, domain, why);
-	reach_done(&reach);
+	r = kind == RESET_FUNCTION ? function_domain(&reach, device, domain, why)
+				   : bridged_domain(&reach, device, kind, domain, why);
+	free(reach.members);
 	return r;
 }
 

@@ -52,6 +52,9 @@ int reset_domain(const struct topology *topology, const struct device *device, e
 int reset_domain_any(const struct topology *topology, const struct device *device,
 		     struct reset_domain *domain);
 
+/* Firmware's frame buffer has no driver on the device; what else uses one has. */
+bool reset_hits_console(const struct device *device);
+
 /* A device in the way, and who has it. */
 struct reset_missing {
 	const struct device *device;
@@ -65,7 +68,7 @@ void reset_missing_done(struct reset_missing_list *list);
 
 /*
  * What of a domain the lease may not have reset: all that is not its own (granted, or kept shut by
- * it) and has a driver, or is in another lease's hands. 0 or -ENOMEM.
+ * it) and has a driver, or the console without one, or is in another lease's hands. 0 or -ENOMEM.
  */
 int reset_missing(const struct ledger *ledger, const struct lease *lease,
 		  const struct reset_domain *domain, struct reset_missing_list *missing);

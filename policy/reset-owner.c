@@ -62,6 +62,14 @@ static int add_leased(struct reset_missing_list *list, const struct device *devi
 		   lease_state_to_string(other->state));
 }
 
+bool reset_hits_console(const struct device *device)
+{
+	for (size_t i = 0; i < device->uses.n; i++)
+		if (device->uses.items[i].kind == USE_CONSOLE)
+			return true;
+	return false;
+}
+
 static int look(const struct ledger *ledger, const struct lease *lease, const struct device *device,
 		struct reset_missing_list *list)
 {
@@ -75,6 +83,8 @@ static int look(const struct ledger *ledger, const struct lease *lease, const st
 		return add_leased(list, device, lease, holder);
 	if (device->driver)
 		return add(list, device, "the host has it, on %s", device->driver);
+	if (reset_hits_console(device))
+		return add(list, device, "the host's console is on it");
 	return 0;
 }
 

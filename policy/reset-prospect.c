@@ -37,7 +37,8 @@ static bool rule_resets(const struct policy *policy, const char *id)
  */
 static bool is_nobodys(const struct ledger *ledger, const struct device *device)
 {
-	return !device->driver && !ledger_device(ledger, device->name) &&
+	return !device->driver && !reset_hits_console(device) &&
+	       !ledger_device(ledger, device->name) &&
 	       !(device->group && ledger_holder(ledger, device->group_id));
 }
 
@@ -60,17 +61,30 @@ static int look(struct reset_prospect *p, const struct ledger *ledger,
 	return strv_extendf(why, "%s would be on no VFIO driver, so the VMM cannot", device->name);
 }
 
-static int prospect(const struct policy *policy, const struct ledger *ledger,
-		    const struct decision *decision, const struct verdict *v,
+struct look {
+	const struct topology *topology;
+	const struct policy *policy;
+	const struct ledger *ledger;
+	const struct decision *decision;
+	reset_bar_fn bar;
+	void *userdata;
+};
+
+static int prospect(const struct look *in, const struct verdict *v,
 		    const struct reset_domain *domain, struct reset_prospect *p)
 {
+	const char *bar = domain->bridge ? in->bar(domain->bridge, in->userdata) : NULL;
 	_cleanup_strv_ char **why = NULL;
 	int r = 0;
 
 	p->vmm = p->broker = true;
 	for (size_t i = 0; r >= 0 && i < domain->n; i++)
-		r = look(p, ledger, decision, domain->devices[i], &why);
-	if (r >= 0 && !rule_resets(policy, v->rule)) {
+		r = look(p, in->ledger, in->decision, domain->devices[i], &why);
+	if (r >= 0 && bar) {
+		p->broker = false;
+		r = strv_extendf(&why, "not by vfiod: %s", bar);
+	}
+	if (r >= 0 && !rule_resets(in->policy, v->rule)) {
 		p->broker = false;
 		r = strv_extendf(&why, "rule \"%s\" lacks the verb \"reset\"", v->rule ?: "");
 	}
@@ -80,22 +94,21 @@ static int prospect(const struct policy *policy, const struct ledger *ledger,
 	return p->why ? 0 : -ENOMEM;
 }
 
-static int add(const struct topology *topology, const struct policy *policy,
-	       const struct ledger *ledger, const struct decision *decision,
-	       const struct verdict *v, enum reset_kind kind, struct reset_prospects *prospects)
+static int add(const struct look *in, const struct verdict *v, enum reset_kind kind,
+	       struct reset_prospects *prospects)
 {
-	const struct device *device = topology_device(topology, v->device);
+	const struct device *device = topology_device(in->topology, v->device);
 	struct reset_domain domain = { 0 };
 	struct reset_prospect *p;
 	const char *why;
-	int r = device ? reset_domain(topology, device, kind, &domain, &why) : RESET_NONE;
+	int r = device ? reset_domain(in->topology, device, kind, &domain, &why) : RESET_NONE;
 
 	if (r == 0)
 		r = ARRAY_RESERVE_ONE(prospects->items, prospects->n);
 	if (r == 0) {
 		p = &prospects->items[prospects->n];
 		*p = (struct reset_prospect){ .device = v->device, .kind = kind };
-		r = prospect(policy, ledger, decision, v, &domain, p);
+		r = prospect(in, v, &domain, p);
 		prospects->n += r == 0;
 	}
 	reset_domain_done(&domain);
@@ -103,16 +116,17 @@ static int add(const struct topology *topology, const struct policy *policy,
 }
 
 int reset_prospects(const struct topology *topology, const struct policy *policy,
-		    const struct ledger *ledger, const struct decision *decision,
-		    struct reset_prospects *prospects)
+		    const struct ledger *ledger, const struct decision *decision, reset_bar_fn bar,
+		    void *userdata, struct reset_prospects *prospects)
 {
+	const struct look in = { topology, policy, ledger, decision, bar, userdata };
+
 	*prospects = (struct reset_prospects){};
 	for (size_t i = 0; decision->allowed && i < decision->n_verdicts; i++) {
 		if (decision->verdicts[i].action != ACTION_GRANT)
 			continue;
 		for (int kind = 0; kind < RESET_AUTO; kind++) {
-			int r = add(topology, policy, ledger, decision, &decision->verdicts[i],
-				    kind, prospects);
+			int r = add(&in, &decision->verdicts[i], kind, prospects);
 
 			if (r < 0) {
 				reset_prospects_done(prospects);

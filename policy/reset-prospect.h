@@ -22,10 +22,13 @@ struct reset_prospects {
 };
 void reset_prospects_done(struct reset_prospects *prospects);
 
+/* What keeps the daemon from resetting what is below a bridge, literally; NULL: nothing. */
+typedef const char *(*reset_bar_fn)(const struct device *bridge, void *userdata);
+
 /*
  * For each device that would be granted, each kind of reset that there is of it; none for a claim
- * that is refused. policy: for the verb "reset". 0 or -ENOMEM.
+ * that is refused. policy: for the verb "reset". bar: what the kernel can. 0 or -ENOMEM.
  */
 int reset_prospects(const struct topology *topology, const struct policy *policy,
-		    const struct ledger *ledger, const struct decision *decision,
-		    struct reset_prospects *prospects);
+		    const struct ledger *ledger, const struct decision *decision, reset_bar_fn bar,
+		    void *userdata, struct reset_prospects *prospects);

@@ -9,6 +9,7 @@
 #include "policy/base.h"
 #include "policy/topology.h"
 
+#include <stdio.h>
 #include <sys/types.h>
 
 enum verb {
@@ -172,7 +173,7 @@ const struct device_match *rule_broken_pin(const struct policy *policy, const st
 					   const struct device *device, const char *host_driver);
 const struct device_match *pool_broken_pin(const struct policy *policy, const struct pool *pool,
 					   const struct device *device, const char *host_driver);
-/* What differs: "vendor 8086, not 10de; …". A new string or NULL. */
-char *pin_difference(const struct device_match *match, const struct device *device);
+/* What differs: "vendor 8086, not 10de; …". */
+void pin_put_difference(FILE *f, const struct device_match *match, const struct device *device);
 /* Whether consent.drivers names the driver. */
 bool rule_consents(const struct rule *rule, const char *driver);

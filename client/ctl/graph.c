@@ -149,8 +149,15 @@ static void put_iommu(FILE *out, const struct ctl *ctl, const struct picture *pi
 		}
 		put_group(out, ctl, picture, devices, group);
 	}
-	if (begun)
+	if (begun) {
 		fputs("  }\n", out);
+	} else if (iommu) {
+		fputs("  ", out);
+		graph_put(out, path);
+		fputs(" [label=", out);
+		put_label(out, ctl, lines, ARRAY_SIZE(lines));
+		fputs(", fontsize=16, style=rounded, color=\"#4466aa\"];\n", out);
+	}
 }
 
 /* What is in no group stands outside. */
@@ -248,6 +255,65 @@ static int add_domain(json_object *domains, json_object *domain)
 	return 0;
 }
 
+/* Whether the inner one's devices are the outer one's as well, and not all of them. Both are
+ * sorted. */
+static bool is_part(json_object *inner, json_object *outer)
+{
+	size_t i = 0, n = json_object_array_length(inner), m = json_object_array_length(outer);
+
+	for (size_t k = 0; n < m && i < n && k < m; k++)
+		if (streq(json_object_get_string(json_object_array_get_idx(inner, i)),
+			  json_object_get_string(json_object_array_get_idx(outer, k))))
+			i++;
+	return n < m && i == n;
+}
+
+static bool has_path(json_object *domain, const char *path)
+{
+	for (size_t i = 0; i < json_object_array_length(domain); i++)
+		if (streq(json_object_get_string(json_object_array_get_idx(domain, i)), path))
+			return true;
+	return false;
+}
+
+/* Whether a domain (or a device, where there is a path) is in another one inside the outer one. */
+static bool is_inside(json_object *all, json_object *outer, json_object *domain, const char *path)
+{
+	json_object_object_foreach (all, key, other) {
+		(void)key;
+		if (is_part(other, outer) &&
+		    (path ? has_path(other, path) : is_part(domain, other)))
+			return true;
+	}
+	return false;
+}
+
+static void put_reset_edge(FILE *out, const char *from, const char *to)
+{
+	put_edge(out, from, to, "style=dashed, color=\"#aa4444\", dir=none");
+}
+
+/* What a reset reaches: of those inside it the resets, so that no device has a line to each. */
+static void put_reset_edges(FILE *out, json_object *domains, json_object *outer, const char *name)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(outer); i++) {
+		const char *path = json_object_get_string(json_object_array_get_idx(outer, i));
+
+		if (!is_inside(domains, outer, NULL, path))
+			put_reset_edge(out, path, name);
+	}
+	json_object_object_foreach (domains, key, domain) {
+		char inner[32];
+
+		(void)key;
+		snprintf(inner, sizeof(inner), "reset %u", ++n);
+		if (is_part(domain, outer) && !is_inside(domains, outer, domain, NULL))
+			put_reset_edge(out, inner, name);
+	}
+}
+
 static void put_resets(FILE *out, json_object *domains)
 {
 	unsigned int n = 0;
@@ -262,9 +328,7 @@ static void put_resets(FILE *out, json_object *domains)
 		fputs(" [label=\"reset\", shape=octagon, fontsize=10, color=\"#aa4444\", "
 		      "fillcolor=\"#fbeaea\"];\n",
 		      out);
-		for (size_t i = 0; i < json_object_array_length(domain); i++)
-			put_edge(out, json_object_get_string(json_object_array_get_idx(domain, i)),
-				 name, "style=dashed, color=\"#aa4444\", dir=none");
+		put_reset_edges(out, domains, domain, name);
 	}
 }
 
@@ -321,6 +385,8 @@ int verb_graph(struct ctl *ctl, int argc, char *argv[])
 	if (!devices || !domains)
 		return ctl_fail(NULL, -ENOMEM);
 	r = picture_read_domains(ctl, devices);
+	if (r != EXIT_OK)
+		return r;
 	for (size_t i = 0; r >= 0 && i < json_object_array_length(devices); i++) {
 		json_object *domain;
 

@@ -11,7 +11,7 @@
 void graph_put(FILE *out, const char *text);
 /*
  * Writes the graph of a picture. domains: an object whose members are arrays with the paths of the
- * devices that are reset together.
+ * devices that are reset together, sorted.
  */
 void graph_write(FILE *out, const struct ctl *ctl, const struct picture *picture,
 		 json_object *domains);

@@ -8,6 +8,7 @@
 #include "client/ctl/names.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 int picture_from_message(sd_bus_message *reply, struct picture *picture)
 {
@@ -50,38 +51,96 @@ int picture_read(struct ctl *ctl, struct picture *picture)
 	return r < 0 ? ctl_fail(error, r) : EXIT_OK;
 }
 
-static int read_domain(struct ctl *ctl, json_object *device)
+#define ASK_AGAIN_USEC	(1000 * 1000)
+#define ASK_AGAIN_TIMES 300
+
+static bool error_is(const struct vfiod_error *error, const char *name)
+{
+	const char *dot = error ? strrchr(vfiod_error_name(error), '.') : NULL;
+
+	return dot && streq(dot + 1, name);
+}
+
+static int ask_domain(struct ctl *ctl, const char *path, json_object **domain,
+		      struct vfiod_error **error)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-	_cleanup_json_ json_object *domain = NULL;
 	int r;
 
-	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1",
-					   prop_string(device, "Path"), IFACE_DEVICE,
-					   "GetResetDomain");
+	r = sd_bus_message_new_method_call(vfiod_client_bus(ctl->client), &call, "org.vfiod1", path,
+					   IFACE_DEVICE, "GetResetDomain");
 	if (r >= 0)
-		r = vfiod_client_call(ctl->client, call, &reply, NULL);
+		r = vfiod_client_call(ctl->client, call, &reply, error);
 	if (r >= 0)
-		r = bus_json_read(reply, &domain);
-	if (r == -ENOMEM)
+		r = bus_json_read(reply, domain);
+	if (r < 0 || json_object_is_type(*domain, json_type_array))
 		return r;
-	if (r <= 0 || !json_object_is_type(domain, json_type_array)) {
-		json_object_put(domain);
-		domain = json_object_new_array();
+	json_object_put(*domain);
+	*domain = NULL;
+	return -EBADMSG;
+}
+
+/* An exit code. On a large host that is a lot to ask: the daemon says when it is too much at once.
+ */
+static int read_domain(struct ctl *ctl, const char *path, json_object **domain)
+{
+	for (int i = 0;; i++) {
+		_cleanup_(vfiod_error_freep) struct vfiod_error *error = NULL;
+		int r = ask_domain(ctl, path, domain, &error);
+
+		if (r >= 0)
+			return EXIT_OK;
+		if (error_is(error, "LimitsExceeded") && i < ASK_AGAIN_TIMES) {
+			usleep(ASK_AGAIN_USEC);
+			continue;
+		}
+		/* Gone meanwhile. */
+		if (error_is(error, "NoSuchDevice") || error_is(error, "UnknownObject") ||
+		    error_is(error, "UnknownMethod"))
+			*domain = json_object_new_array();
+		return *domain ? EXIT_OK : ctl_fail(error, r);
 	}
-	if (!domain || json_object_object_add(device, "ResetDomain", domain) < 0)
-		return -ENOMEM;
-	domain = NULL;
-	return 0;
+}
+
+/*
+ * What is on one bus below a bridge is reset with that bus, whichever of it is asked for: one
+ * answer is that of all. NULL: it has to be asked for.
+ */
+static const char *bus_of(json_object *device)
+{
+	const char *parent = prop_string(device, "Parent");
+
+	return streq(prop_string(device, "Subsystem"), "pci") && !str_empty(parent) &&
+			       !streq(parent, "/")
+		       ? parent
+		       : NULL;
 }
 
 int picture_read_domains(struct ctl *ctl, json_object *devices)
 {
-	int r = 0;
+	_cleanup_json_ json_object *known = json_object_new_object();
 
-	for (size_t i = 0; r >= 0 && i < json_object_array_length(devices); i++)
-		r = read_domain(ctl, json_object_array_get_idx(devices, i));
-	return r;
+	if (!known)
+		return ctl_fail(NULL, -ENOMEM);
+	for (size_t i = 0; i < json_object_array_length(devices); i++) {
+		json_object *device = json_object_array_get_idx(devices, i), *domain = NULL;
+		const char *bus = bus_of(device);
+		int r;
+
+		if (bus && json_object_object_get_ex(known, bus, &domain)) {
+			json_object_get(domain);
+		} else {
+			r = read_domain(ctl, prop_string(device, "Path"), &domain);
+			if (r != EXIT_OK)
+				return r;
+			if (bus && json_object_array_length(domain) > 0 &&
+			    json_object_object_add(known, bus, json_object_get(domain)) < 0)
+				return ctl_fail(NULL, -ENOMEM);
+		}
+		if (json_object_object_add(device, "ResetDomain", domain) < 0)
+			return ctl_fail(NULL, -ENOMEM);
+	}
+	return EXIT_OK;
 }
 
 void picture_done(struct picture *picture)

@@ -34,7 +34,7 @@ int picture_read_one(struct ctl *ctl, const char *path, const char *interface,
 /*
  * Asks for each device what a reset of it reaches, and adds that to the device as "ResetDomain": an
  * array of arrays of a device's path and its group's. A device of which the daemon tells none (it
- * has gone meanwhile) gets an empty one. 0 or -ENOMEM.
+ * has gone meanwhile) gets an empty one. EXIT_OK, or the exit code with everything said.
  */
 int picture_read_domains(struct ctl *ctl, json_object *devices);
 

@@ -178,20 +178,20 @@ static bool is_root_bus(const char *bus)
 	return !bus || streq(bus, "pcie.0") || streq(bus, "pci.0");
 }
 
-/* QEMU reads "5", "05.0", "0x5" and "0x5.0x1". */
+/* QEMU reads "5", "05.0", "0x5" and "0x5.0x1". A pc-dimm's addr, which is far larger, is none. */
 static int append_address(const char *addr, char ***addresses)
 {
-	unsigned int slot, function = 0;
+	unsigned long slot, function = 0;
 	int end = 0;
 
-	if (sscanf(addr, "%x%n", &slot, &end) != 1)
+	if (sscanf(addr, "%lx%n", &slot, &end) != 1)
 		return 0;
 	addr += end;
-	if (*addr == '.' && sscanf(addr + 1, "%x", &function) != 1)
+	if (*addr == '.' && sscanf(addr + 1, "%lx", &function) != 1)
 		return 0;
 	if (slot > 31 || function > 7)
 		return 0;
-	return strv_extendf(addresses, "00:%02x.%x", slot, function);
+	return strv_extendf(addresses, "00:%02lx.%lx", slot, function);
 }
 
 /* "edu,addr=5,bus=pcie.0": a comma in a value is doubled. */
@@ -248,12 +248,56 @@ static int read_json(const char *text, char ***addresses)
 	return r;
 }
 
-int qemu_addresses(char *const *command, char ***addresses)
+/* Whether an argument is this option: QEMU takes one dash or two. */
+static bool is_option(const char *argument, const char *option)
 {
+	return argument[0] == '-' && streq(argument + (argument[1] == '-' ? 2 : 1), option);
+}
+
+/* Whether "q35,usb=on" has a part: of a machine its type comes first, with or without "type=". */
+static bool has_part(const char *options, const char *prefix)
+{
+	for (const char *s = options; s; s = strchr(s, ','), s = s ? s + 1 : NULL)
+		if (strncmp(s, prefix, strlen(prefix)) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Of the machine's own devices those of a q35 with -usb (or what implies it) are where vfiod would
+ * place somebody: QEMU's ich9 EHCI has its companions in slot 1d (hw/i386/pc_q35.c).
+ */
+static int append_usb(char *const *command, char ***addresses)
+{
+	static const char *const functions[] = { "00:1d.0", "00:1d.1", "00:1d.2", "00:1d.7" };
+	bool q35 = false, usb = false;
 	int r = 0;
 
+	for (size_t i = 0; command[i]; i++) {
+		const char *value = command[i + 1];
+
+		if (is_option(command[i], "usb") || is_option(command[i], "usbdevice"))
+			usb = true;
+		if (!value || !(is_option(command[i], "M") || is_option(command[i], "machine")))
+			continue;
+		q35 = q35 || has_part(value, "q35") || has_part(value, "pc-q35") ||
+		      has_part(value, "type=q35") || has_part(value, "type=pc-q35");
+		/* on, yes, y, true */
+		usb = usb || has_part(value, "usb=on") || has_part(value, "usb=y") ||
+		      has_part(value, "usb=true");
+	}
+	for (size_t i = 0; q35 && usb && r >= 0 && i < ARRAY_SIZE(functions); i++)
+		r = strv_extend(addresses, functions[i]);
+	return r;
+}
+
+int qemu_addresses(char *const *command, char ***addresses)
+{
+	int r = append_usb(command, addresses);
+
 	for (size_t i = 0; r >= 0 && command[i] && command[i + 1]; i++) {
-		if (!streq(command[i], "-device") && !streq(command[i], "--device"))
+		if (!is_option(command[i], "device") && !is_option(command[i], "nic") &&
+		    !is_option(command[i], "net"))
 			continue;
 		i++;
 		r = command[i][0] == '{' ? read_json(command[i], addresses)

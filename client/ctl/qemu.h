@@ -22,9 +22,10 @@ int qemu_arguments(const char *mode, char *const *devices, char *const *addresse
 		   replace_lookup lookup, void *userdata, char ***command, const char **wrong);
 
 /*
- * The addresses on the root bus that the command gives to emulated devices: of each -device with an
- * addr and no other bus than pcie.0 or pci.0, as QEMU's options or as JSON. Appends them. 0, or
- * -ENOMEM; what cannot be read is QEMU's to refuse.
+ * The addresses on the root bus that the command gives to emulated devices: of each -device, -nic
+ * or -net with an addr and no other bus than pcie.0 or pci.0, as QEMU's options or as JSON; and
+ * those of a q35's USB controllers. Appends them. 0, or -ENOMEM; what cannot be read is QEMU's to
+ * refuse.
  */
 int qemu_addresses(char *const *command, char ***addresses);
 

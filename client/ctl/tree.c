@@ -276,8 +276,11 @@ int verb_tree(struct ctl *ctl, int argc, char *argv[])
 	iommus = picture_all(&picture, IFACE_IOMMU);
 	groups = picture_all(&picture, IFACE_GROUP);
 	devices = picture_all(&picture, IFACE_DEVICE);
-	if (!iommus || !groups || !devices || picture_read_domains(ctl, devices) < 0)
+	if (!iommus || !groups || !devices)
 		return ctl_fail(NULL, -ENOMEM);
+	r = picture_read_domains(ctl, devices);
+	if (r != EXIT_OK)
+		return r;
 	if (ctl->json != JSON_OFF)
 		return print_json(ctl, &picture, iommus, groups);
 	r = print_tree(ctl, &picture, iommus, groups);

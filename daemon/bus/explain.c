@@ -8,6 +8,7 @@
 #include "daemon/bus/judge.h"
 #include "daemon/bus/object.h"
 #include "daemon/bus/request.h"
+#include "daemon/bus/reset.h"
 #include "policy/reset-prospect.h"
 
 struct explain {
@@ -153,7 +154,7 @@ static int fill_resets(struct manager *manager, sd_bus_message *m, const struct 
 	int r;
 
 	r = reset_prospects(&manager->topology, manager->policy, &manager->ledger, decision,
-			    &prospects);
+			    reset_bar, manager, &prospects);
 	for (size_t i = 0; r >= 0 && i < prospects.n; i++) {
 		const struct reset_prospect *p = &prospects.items[i];
 

@@ -136,6 +136,11 @@ static void refuse(struct call *call, int r, const struct guest_clash *clash)
 			   "the guest's root bus has no slot left for %s; reserve fewer, or take "
 			   "fewer devices",
 			   name_of(clash->device));
+	else if (r == GUEST_UNSEEN)
+		call_error(call, "BadOption",
+			   "%s would not be seen by the guest at %s: that slot has no function 0; "
+			   "ask for 00:%02x.0, or place the one that is function 0 with it",
+			   name_of(clash->device), address, clash->address.slot);
 	else
 		call_errno(call, r, "placing");
 }
@@ -272,6 +277,11 @@ static int read_address(sd_bus_message *m, struct place *place, sd_bus_error *er
 				     "\"%.64s\" is no address on the guest's root bus, such as "
 				     "00:1e.0",
 				     s);
+	if (*s && place->addresses[i].slot == 0)
+		return bus_error_set(error, "AddressTaken",
+				     "%.64s cannot have the guest address %s: slot 00 is that of "
+				     "the guest's host bridge; ask for another",
+				     place->names[i], s);
 	return 0;
 }
 

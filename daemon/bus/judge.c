@@ -77,6 +77,12 @@ static int take_uses(struct manager *manager, struct inspected *item)
 		return r;
 	}
 	r = device_take_uses(device, &uses);
+	/* Of the very device that was asked, for it is not read again. */
+	if (item->serial && device->identity == item->identity) {
+		int k = device_set_serial(device, item->serial);
+
+		r = k == TOPOLOGY_SAME ? r : k;
+	}
 	if (r == TOPOLOGY_CHANGED)
 		manager_on_surveyed(item->device, manager);
 	return r;
@@ -98,6 +104,9 @@ static int take_in(struct judge *judge)
 		struct inspected *item = &judge->items[i];
 		int r;
 
+		/* Of a pool that gave nothing: it still gives nothing of this. */
+		if (item->error && strv_contains(judge->decision->pool_unsure, item->device))
+			continue;
 		if (item->error && went(judge, item))
 			return 1;
 		if (item->error)
@@ -112,19 +121,32 @@ static int take_in(struct judge *judge)
 	return decide_anew(judge);
 }
 
+/* Refused for a pin, while nobody has read its serial number yet: the survey takes its time. */
+static bool is_unread(const struct judge *judge, const struct verdict *v)
+{
+	const struct device *device = topology_device(&judge->manager->topology, v->device);
+
+	return v->reason == REASON_PIN && device && !device->serial &&
+	       streq(device->subsystem, "pci");
+}
+
 static int devices_to_look_at(struct judge *judge, char ***devices)
 {
 	for (size_t i = 0; i < judge->decision->n_verdicts; i++) {
 		const struct verdict *v = &judge->decision->verdicts[i];
 		int r;
 
-		if ((v->action == ACTION_NONE && v->reason != REASON_IN_USE) ||
-		    engine_clean(&judge->manager->engine, v->device, v->identity))
+		if (!is_unread(judge, v) &&
+		    ((v->action == ACTION_NONE && v->reason != REASON_IN_USE) ||
+		     engine_clean(&judge->manager->engine, v->device, v->identity)))
 			continue;
 		r = strv_extend(devices, v->device);
 		if (r < 0)
 			return r;
 	}
+	STRV_FOREACH (device, judge->decision->pool_unsure)
+		if (!strv_contains(*devices, *device) && strv_extend(devices, *device) < 0)
+			return -ENOMEM;
 	return 0;
 }
 
@@ -139,6 +161,17 @@ static bool all_seen(const struct judge *judge, char *const *devices)
 	return true;
 }
 
+/* What the survey saw in use may be idle by now: an address that went sends no event. */
+static bool is_worth_a_look(const struct judge *judge)
+{
+	const struct decision *decision = judge->decision;
+
+	for (size_t i = 0; decision->reason == REASON_PIN && i < decision->n_verdicts; i++)
+		if (is_unread(judge, &decision->verdicts[i]))
+			return true;
+	return decision->allowed || decision->reason == REASON_IN_USE || decision->pool_unsure;
+}
+
 /* 0: a worker looks; 1: there is nothing (more) to look at; -errno. */
 static int look(struct judge *judge)
 {
@@ -146,8 +179,7 @@ static int look(struct judge *judge)
 	_cleanup_strv_ char **devices = NULL;
 	int r;
 
-	/* What the survey saw in use may be idle by now: an address that went sends no event. */
-	if (!judge->decision->allowed && judge->decision->reason != REASON_IN_USE)
+	if (!is_worth_a_look(judge))
 		return 1;
 	r = devices_to_look_at(judge, &devices);
 	if (r < 0)

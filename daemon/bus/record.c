@@ -66,8 +66,7 @@ void record_allowed(const struct call *call, const struct decision *decision)
 			mode_to_string(decision->mode));
 }
 
-/* False: this user's refusals are not recorded for now. */
-static bool may_record_refusal(const struct call *call)
+bool may_record_refusal(const struct call *call)
 {
 	uid_t uid = call->creds->uid;
 	uint64_t now = 0, missed;

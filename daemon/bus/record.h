@@ -5,6 +5,8 @@
 
 #include "daemon/bus/call.h"
 
+/* False: this user's refusals are not recorded for now. Counts one. */
+bool may_record_refusal(const struct call *call);
 void record_allowed(const struct call *call, const struct decision *decision);
 void record_refused(const struct call *call, const struct decision *decision);
 /* Allowed by the rules, denied by polkit. */

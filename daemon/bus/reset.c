@@ -196,6 +196,18 @@ static void refuse_missing(struct call *call, const char *device, enum reset_kin
 		   reset_kind_to_string(kind), device, text ? text : "out of memory");
 }
 
+const char *reset_bar(const struct device *bridge, void *userdata)
+{
+	const struct manager *manager = userdata;
+
+	if (!sysfs_can_reset_bus(&manager->host, bridge->name))
+		return "this kernel has no reset_subordinate, which Linux has from 6.12.5 on";
+	if (!manager->reset_spares_hotplug && sysfs_has_pciehp(&manager->host, bridge->name))
+		return "pciehp watches the slot, and before Linux 7.1 would take its reset for a "
+		       "removal (an administrator can unbind pciehp from the port)";
+	return NULL;
+}
+
 enum verdict_of { CAN, CANNOT, ANSWERED };
 
 /*
@@ -209,16 +221,16 @@ static enum verdict_of try_kind(struct call *call, const struct lease *lease, co
 	const struct device *device = topology_device(&manager->topology, name);
 	struct reset_missing_list missing = { 0 };
 	enum verdict_of verdict = quiet ? CANNOT : ANSWERED;
-	const char *why = "it is gone";
+	const char *why = "it is gone", *bar;
 	int r = RESET_NONE;
 
 	*domain = (struct reset_domain){};
 	if (device)
 		r = reset_domain(&manager->topology, device, kind, domain, &why);
-	if (r == 0 && domain->bridge &&
-	    !sysfs_can_reset_bus(&manager->host, domain->bridge->name)) {
+	bar = r == 0 && domain->bridge ? reset_bar(domain->bridge, manager) : NULL;
+	if (bar) {
 		r = RESET_NONE;
-		why = "this kernel has no reset_subordinate, which Linux has from 6.12.5 on";
+		why = bar;
 	}
 	if (r == 0)
 		r = reset_missing(&manager->ledger, lease, domain, &missing);
@@ -228,7 +240,8 @@ static enum verdict_of try_kind(struct call *call, const struct lease *lease, co
 		call_errno(call, r, "finding out what the reset reaches");
 		verdict = ANSWERED;
 	} else if (!quiet && r == RESET_NONE) {
-		call_error(call, "ModeUnsupported", "%s has no reset of kind %s: %s", name,
+		call_error(call, "ModeUnsupported",
+			   "%s has no reset of kind %s: %s; ask for another kind", name,
 			   reset_kind_to_string(kind), why);
 	} else if (!quiet) {
 		refuse_missing(call, name, kind, &missing);
@@ -253,11 +266,12 @@ static enum verdict_of try_auto(struct call *call, const struct lease *lease, co
 
 		if (verdict != CANNOT)
 			return verdict;
-		if (first == RESET_KIND_INVALID && device &&
-		    reset_domain(&call->manager->topology, device, kind, &there, &why) == 0) {
+		if (first != RESET_KIND_INVALID || !device)
+			continue;
+		if (reset_domain(&call->manager->topology, device, kind, &there, &why) == 0)
 			first = kind;
-			reset_domain_done(&there);
-		}
+		/* Of a slot there is something that it would reach, too. */
+		reset_domain_done(&there);
 	}
 	return try_kind(call, lease, name, first == RESET_KIND_INVALID ? RESET_BUS : first, false,
 			domain);

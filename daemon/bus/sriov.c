@@ -8,31 +8,48 @@
 #include "daemon/bus/call.h"
 #include "daemon/bus/lease-methods.h"
 #include "daemon/bus/object.h"
+#include "daemon/bus/record.h"
 #include "daemon/lease/sriov.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
 #include "policy/decide-sriov.h"
 
-static void record(struct call *call, const char *device, unsigned int n,
-		   const struct sriov_decision *decision, const char *outcome)
+static void record(struct call *call, const struct device *device, unsigned int n,
+		   const struct sriov_decision *decision)
 {
+	const char *outcome = decision->message ? decision->message : "out of memory";
+
+	/* What asks for nothing is said as often as somebody likes. */
+	if (decision->error ? !may_record_refusal(call)
+			    : n == strv_length(device->virtual_functions))
+		return;
 	log_record(MESSAGE_NUM_VFS, decision->error ? LOG_NOTICE : LOG_INFO,
-		   LOG_FIELDS({ FIELD_DEVICE, device }, { FIELD_COUNT, LOG_NUMBER(n) },
+		   LOG_FIELDS({ FIELD_DEVICE, device->name }, { FIELD_COUNT, LOG_NUMBER(n) },
 			      { FIELD_UID, LOG_NUMBER(call->creds->uid) },
 			      { FIELD_SENDER, call->creds->name },
 			      { FIELD_UNIT, call->creds->unit }, { FIELD_RULE, decision->rule },
 			      { FIELD_ERROR, decision->error }, { FIELD_OUTCOME, outcome }),
 		   "uid %u: %u virtual functions of %s: %s", (unsigned int)call->creds->uid, n,
-		   device, outcome);
+		   device->name, outcome);
 }
 
 /* What the kernel said, and what that means. */
 static void answer_failure(struct call *call, const struct device *device, int r,
-			   enum sriov_step step)
+			   enum sriov_step step, const char *why)
 {
 	const char *name = device ? device->name : "the device";
 
-	if (r == -ENOENT && step != SRIOV_READ)
+	if (r == -ESTALE)
+		call_error(call, "GroupChanged",
+			   "%s, or its virtual functions, changed under the request; look at "
+			   "NumVfs and ask again",
+			   name);
+	else if (r == -EBUSY && step == SRIOV_LOOK)
+		call_error(call, "DeviceInUse",
+			   "the host uses a virtual function of %s, which would vanish: %s; stop "
+			   "that first",
+			   name, why);
+	else if (r == -ENOENT && step != SRIOV_READ)
 		call_error(
 			call, "DriverFailed",
 			"the driver %s of %s makes no virtual functions; give it one that does%s",
@@ -54,7 +71,8 @@ static void answer_failure(struct call *call, const struct device *device, int r
 			   strerror(-r), sriov_step_to_string(step));
 }
 
-static void on_done(struct sriov_change *change, int r, enum sriov_step step, void *userdata)
+static void on_done(struct sriov_change *change, int r, enum sriov_step step, const char *why,
+		    void *userdata)
 {
 	struct call *call = userdata;
 	const struct device *device =
@@ -66,7 +84,7 @@ static void on_done(struct sriov_change *change, int r, enum sriov_step step, vo
 	if (r < 0) {
 		log_warning("%s: virtual functions: %s: %s", device ? device->name : "a device",
 			    sriov_step_to_string(step), strerror(-r));
-		answer_failure(call, device, r, step);
+		answer_failure(call, device, r, step, why);
 		return;
 	}
 	bus_flush(call->manager->bus);
@@ -78,8 +96,8 @@ static void abandon(void *data)
 	sriov_abandon(data);
 }
 
-/* False: answered. */
-static bool may(struct call *call, const struct device *device, unsigned int n)
+/* False: answered. waive: the uses of what goes that do not refuse. */
+static bool may(struct call *call, const struct device *device, unsigned int n, unsigned int *waive)
 {
 	struct manager *manager = call->manager;
 	_cleanup_(sriov_decision_done) struct sriov_decision decision = { 0 };
@@ -102,8 +120,8 @@ static bool may(struct call *call, const struct device *device, unsigned int n)
 				  "control; ask there",
 				  device->name, lease->id);
 	}
-	record(call, device->name, n, &decision,
-	       decision.message ? decision.message : "out of memory");
+	record(call, device, n, &decision);
+	*waive = decision.waive;
 	if (!decision.error)
 		return true;
 	call_error(call, decision.error, "%s", decision.message ? decision.message : "");
@@ -116,6 +134,7 @@ static void set_num_vfs(struct call *call)
 	const struct device *device =
 		device_class.find(manager, sd_bus_message_get_path(call->message));
 	struct sriov_change *change = NULL;
+	unsigned int waive;
 	uint32_t n;
 	int r;
 
@@ -130,13 +149,13 @@ static void set_num_vfs(struct call *call)
 		call_errno(call, r, "reading the call");
 		return;
 	}
-	if (!may(call, device, n) || !call_go_slow(call))
+	if (!may(call, device, n, &waive) || !call_go_slow(call))
 		return;
 	if (n == strv_length(device->virtual_functions)) {
 		call_done(call);
 		return;
 	}
-	r = sriov_start(&manager->sriov, device->name, n, on_done, call, &change);
+	r = sriov_start(&manager->sriov, device, n, waive, on_done, call, &change);
 	if (r < 0) {
 		call_errno(call, r, "changing the virtual functions");
 		return;

@@ -260,6 +260,8 @@ static void mark_gone(struct engine *engine, struct lease *lease)
 		struct lease_device *d = &lease->devices[i];
 		const struct device *now = topology_device(engine->topology, d->name);
 
+		if (lease_device_is_by_name(d))
+			continue;
 		if (!d->gone && (!now || (d->identity && now->identity != d->identity)))
 			lose_device(engine, lease, d);
 	}

@@ -47,6 +47,8 @@ static int take_report(struct inspected *item, const struct step_report *report)
 	if (r >= 0 && report->override[0])
 		r = free_and_strdup(&item->override, report->override);
 	item->bus_master = report->bus_master;
+	if (r >= 0 && report->has_serial)
+		r = free_and_strdup(&item->serial, report->serial);
 	return r < 0 ? r : take_uses(item, text);
 }
 
@@ -83,6 +85,7 @@ static int fill_one(struct inspection *inspection, const struct device *device, 
 	item->error = EIO; /* until its report says otherwise */
 	item->device = strdup(device->name);
 	item->appearance = device->appearance;
+	item->identity = device->identity;
 	view->syspath = strdup(device->syspath);
 	inspection->n++;
 	if (!item->device || !view->syspath)
@@ -93,6 +96,7 @@ static int fill_one(struct inspection *inspection, const struct device *device, 
 		.device = item->device,
 		.lease_device = view,
 		.exclusive = exclusive,
+		.find_serial = !device->serial && streq(device->subsystem, "pci"),
 		.keep_going = true,
 	};
 	return 0;
@@ -155,6 +159,7 @@ struct inspection *inspection_free(struct inspection *inspection)
 		free(item->driver);
 		free(item->override);
 		use_list_done(&item->uses);
+		free(item->serial);
 		free(inspection->views[i].syspath);
 	}
 	free(inspection->items);

@@ -12,11 +12,13 @@
 struct inspected {
 	char *device;
 	uint64_t appearance; /* when it was begun; 0: not known */
+	uint64_t identity;   /* in the topology, at that time */
 	char *driver;	     /* NULL: none */
 	char *override;	     /* NULL: none */
 	bool bus_master;
 	struct use_list uses;
-	int error; /* positive errno: this one could not be looked at; 0: fine */
+	char *serial; /* its serial number, where that was not known; or NULL */
+	int error;    /* positive errno: this one could not be looked at; 0: fine */
 };
 
 struct inspection;

@@ -7,7 +7,7 @@
  *     "0000:03:00.0": "00:1e.0" } } } }
  */
 
-#include "daemon/lease/places.h"
+#include "daemon/lease/places-names.h"
 
 #include "daemon/sysfs/attr.h"
 #include "policy/json-read.h"
@@ -19,16 +19,6 @@
 #include <stdio.h>
 
 #define PLACES_VERSION 1
-
-void places_names_done(struct places_names *names)
-{
-	for (size_t i = 0; i < names->n; i++) {
-		free(names->items[i].name);
-		guest_bus_done(&names->items[i].bus);
-	}
-	free(names->items);
-	*names = (struct places_names){};
-}
 
 /* ---- writing */
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The implementation of places.h: the files, and the child that writes them. */
+/*
+ * The implementation of places.h: the files, and the child that writes them. What is in a file is
+ * places-names.c's.
+ */
 
 #include "daemon/lease/places.h"
 
+#include "daemon/lease/places-names.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/util/child.h"
+#include "daemon/util/clock.h"
 #include "daemon/util/fd.h"
 #include "daemon/util/log.h"
 #include "daemon/util/messages.h"
@@ -40,6 +45,8 @@ struct waiter {
 
 struct places {
 	sd_event *event;
+	places_in_use_fn in_use;
+	void *userdata; /* its */
 	int dir;
 	struct owner *owners; /* uthash by uid */
 	struct child *child;
@@ -59,13 +66,42 @@ static struct owner *find_owner(const struct places *places, uid_t uid)
 	return owner;
 }
 
-static int make_owner(struct places *places, uid_t uid, struct owner **ret)
+/* Somebody who came and went makes room: uids are used up, files are not to be. */
+static bool make_room(struct places *places, uint64_t now_usec)
+{
+	struct owner *oldest = NULL;
+
+	HASH_FOREACH (owner, places->owners) {
+		if (owner->names.n == 0 || places->in_use(owner->uid, NULL, places->userdata))
+			continue;
+		if (!oldest || places_names_used(&owner->names) < places_names_used(&oldest->names))
+			oldest = owner;
+	}
+	if (!oldest || places_names_used(&oldest->names) > now_usec ||
+	    now_usec - places_names_used(&oldest->names) < PLACES_STALE_USEC)
+		return false;
+	places_names_done(&oldest->names);
+	oldest->dirty = true;
+	return true;
+}
+
+static size_t count_owners(const struct places *places)
+{
+	size_t n = 0;
+
+	HASH_FOREACH (owner, places->owners)
+		n += owner->names.n > 0;
+	return n;
+}
+
+static int make_owner(struct places *places, uid_t uid, uint64_t now_usec, struct owner **ret)
 {
 	struct owner *owner = find_owner(places, uid);
 
+	if ((!owner || owner->names.n == 0) && count_owners(places) >= PLACES_OWNERS_MAX &&
+	    !make_room(places, now_usec))
+		return -EDQUOT;
 	if (!owner) {
-		if (HASH_COUNT(places->owners) >= PLACES_OWNERS_MAX)
-			return -EDQUOT;
 		owner = calloc(1, sizeof(*owner));
 		if (!owner)
 			return -ENOMEM;
@@ -80,68 +116,21 @@ static int make_owner(struct places *places, uid_t uid, struct owner **ret)
 	return 0;
 }
 
-static struct places_name *find_name(const struct places_names *names, const char *name)
+/* What a lease has now is in use now, though it was placed long ago. */
+static void touch(const struct places *places, struct owner *owner, uint64_t now_usec)
 {
-	for (size_t i = 0; i < names->n; i++)
-		if (streq(names->items[i].name, name))
-			return &names->items[i];
-	return NULL;
+	for (size_t i = 0; i < owner->names.n; i++)
+		if (places->in_use(owner->uid, owner->names.items[i].name, places->userdata))
+			owner->names.items[i].used_usec = now_usec;
 }
 
 const struct guest_bus *places_find(const struct places *places, uid_t uid, const char *name)
 {
 	const struct owner *owner = places ? find_owner(places, uid) : NULL;
-	const struct places_name *entry = owner && name ? find_name(&owner->names, name) : NULL;
+	const struct places_name *entry =
+		owner && name ? places_names_find(&owner->names, name) : NULL;
 
 	return entry ? &entry->bus : NULL;
-}
-
-static void drop_oldest(struct places_names *names)
-{
-	size_t oldest = 0;
-
-	for (size_t i = 1; i < names->n; i++)
-		if (names->items[i].used_usec < names->items[oldest].used_usec)
-			oldest = i;
-	free(names->items[oldest].name);
-	guest_bus_done(&names->items[oldest].bus);
-	names->n--;
-	memmove(names->items + oldest, names->items + oldest + 1,
-		(names->n - oldest) * sizeof(*names->items));
-}
-
-static struct places_name *make_name(struct places_names *names, const char *name)
-{
-	struct places_name *entry = find_name(names, name);
-	char *copy;
-	size_t i;
-
-	if (entry)
-		return entry;
-	copy = strdup(name);
-	if (!copy || ARRAY_RESERVE_ONE(names->items, names->n) < 0) {
-		free(copy);
-		return NULL;
-	}
-	/* One that goes makes room for the one that comes. */
-	if (names->n >= PLACES_NAMES_MAX)
-		drop_oldest(names);
-	for (i = names->n++; i > 0 && strcmp(names->items[i - 1].name, name) > 0; i--)
-		names->items[i] = names->items[i - 1];
-	names->items[i] = (struct places_name){ .name = copy };
-	return &names->items[i];
-}
-
-static bool bus_equal(const struct guest_bus *a, const struct guest_bus *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (!streq0(a->items[i].device, b->items[i].device) ||
-		    a->items[i].address.slot != b->items[i].address.slot ||
-		    a->items[i].address.function != b->items[i].address.function)
-			return false;
-	return true;
 }
 
 /* ---- the child that writes: all that is dirty, one after the other */
@@ -159,6 +148,8 @@ static int write_owner(const struct places *places, const struct owner *owner)
 
 	if (!text || asprintf(&name, "%u" SUFFIX, (unsigned int)owner->uid) < 0)
 		return -ENOMEM;
+	if (owner->names.n == 0)
+		return unlinkat(places->dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 	if (strlen(text) > FILE_MAX)
 		return -EFBIG;
 	return file_write_atomic_at(places->dir, name, text, strlen(text));
@@ -209,12 +200,14 @@ static void tell(struct places *places, uid_t uid, int r)
 	}
 }
 
-static void record_owner(const struct owner *owner, int r)
+static void record_owner(uid_t uid, int r)
 {
 	char file[32];
 
-	snprintf(file, sizeof(file), "%u" SUFFIX, (unsigned int)owner->uid);
-	record_bad(file, r == -ETIMEDOUT ? "the disk does not answer" : strerror(-r));
+	snprintf(file, sizeof(file), "%u" SUFFIX, (unsigned int)uid);
+	record_bad(file, r == -ETIMEDOUT ? "the disk does not answer"
+			 : r == -EDQUOT	 ? "there are files of as many owners as may be"
+					 : strerror(-r));
 }
 
 static void finish_owner(struct places *places, struct owner *owner, int r)
@@ -223,9 +216,14 @@ static void finish_owner(struct places *places, struct owner *owner, int r)
 	if (r < 0) {
 		/* The next change tries again. */
 		owner->dirty = true;
-		record_owner(owner, r);
+		record_owner(owner->uid, r);
 	}
 	tell(places, owner->uid, r);
+	/* Who made room is forgotten, unless they have come back. */
+	if (owner->names.n == 0 && !owner->dirty) {
+		HASH_DEL(places->owners, owner);
+		free(owner);
+	}
 }
 
 /* Whoever waits goes on without; the child is left to itself. */
@@ -236,7 +234,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
 	places->late = true;
 	HASH_FOREACH (owner, places->owners)
 		if (owner->writing)
-			record_owner(owner, -ETIMEDOUT);
+			record_owner(owner->uid, -ETIMEDOUT);
 	while (places->n_waiters > 0) {
 		struct waiter waiter = places->waiters[--places->n_waiters];
 
@@ -302,7 +300,8 @@ static void write_dirty(struct places *places, bool all)
 	if (places->child)
 		return;
 	HASH_FOREACH (owner, places->owners) {
-		owner->writing = owner->dirty && (all || is_waited_for(places, owner->uid));
+		owner->writing = owner->dirty &&
+				 (all || owner->names.n == 0 || is_waited_for(places, owner->uid));
 		any = any || owner->writing;
 		if (owner->writing)
 			owner->dirty = false;
@@ -335,32 +334,6 @@ static int add_waiter(struct places *places, uid_t uid, places_done_fn done, voi
 	return 0;
 }
 
-/* So old may the time be that is on the disk: it is to find the names that nobody uses any more. */
-#define KEPT_OLD_USEC (UINT64_C(24) * 60 * 60 * 1000000)
-
-/* The memory with what is on the bus in it; 1: it is the same, and was used lately. */
-static int take_in(struct owner *owner, const char *name, const struct guest_bus *bus,
-		   uint64_t now_usec)
-{
-	struct places_name *entry = make_name(&owner->names, name);
-	struct guest_bus before;
-	bool fresh;
-	int r = entry ? guest_bus_copy(&entry->bus, &before) : -ENOMEM;
-
-	if (r < 0)
-		return r;
-	/* One of the future is of a clock that was set back. */
-	fresh = entry->kept_usec <= now_usec && now_usec - entry->kept_usec < KEPT_OLD_USEC;
-	entry->used_usec = now_usec;
-	r = guest_bus_remember(&entry->bus, bus);
-	if (r == 0 && fresh && bus_equal(&entry->bus, &before))
-		r = 1;
-	else
-		entry->kept_usec = now_usec;
-	guest_bus_done(&before);
-	return r;
-}
-
 int places_keep(struct places *places, uid_t uid, const char *name, const struct guest_bus *bus,
 		uint64_t now_usec, places_done_fn done, void *userdata)
 {
@@ -370,14 +343,18 @@ int places_keep(struct places *places, uid_t uid, const char *name, const struct
 	/* A label that a file cannot have is not kept, like none. */
 	if (!places || !name || !utf8_is_printable(name))
 		return 1;
-	r = make_owner(places, uid, &owner);
+	r = make_owner(places, uid, now_usec, &owner);
+	if (r == -EDQUOT)
+		record_owner(uid, r);
+	if (r >= 0 && owner->names.n >= PLACES_NAMES_MAX)
+		touch(places, owner, now_usec);
 	if (r >= 0)
-		r = take_in(owner, name, bus, now_usec);
+		r = places_names_keep(&owner->names, name, bus, now_usec);
 	if (r < 0 || (r == 1 && !owner->dirty && !owner->writing))
 		return r;
 	if (places->late) {
 		owner->dirty = true;
-		record_owner(owner, -ETIMEDOUT);
+		record_owner(owner->uid, -ETIMEDOUT);
 		return -ETIMEDOUT;
 	}
 	r = add_waiter(places, uid, done, userdata);
@@ -421,11 +398,14 @@ static int read_one(struct places *places, const char *file, uid_t uid)
 		renameat(places->dir, file, places->dir, aside);
 		return 0;
 	}
-	r = make_owner(places, uid, &owner);
+	/* Nothing of it is left to be kept. */
+	if (names.n == 0)
+		return 0;
+	r = make_owner(places, uid, realtime_usec(), &owner);
 	if (r < 0) {
 		places_names_done(&names);
 		if (r == -EDQUOT)
-			record_bad(file, "there are too many of them");
+			record_owner(uid, r);
 		return r == -ENOMEM ? r : 0;
 	}
 	owner->names = names;
@@ -461,7 +441,8 @@ static int read_all(struct places *places)
 	return 0;
 }
 
-int places_new(sd_event *event, const char *path, struct places **ret)
+int places_new(sd_event *event, const char *path, places_in_use_fn in_use, void *userdata,
+	       struct places **ret)
 {
 	_cleanup_(places_freep) struct places *places = calloc(1, sizeof(*places));
 	struct stat st;
@@ -470,6 +451,8 @@ int places_new(sd_event *event, const char *path, struct places **ret)
 	if (!places)
 		return -ENOMEM;
 	places->event = event;
+	places->in_use = in_use;
+	places->userdata = userdata;
 	places->dir = -EBADF;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;

@@ -248,6 +248,8 @@ static void renew_identities(struct engine *engine, struct lease *lease)
 		const struct device *now = topology_device(engine->topology, d->name);
 
 		d->identity = now ? now->identity : 0;
+		if (lease_device_is_by_name(d))
+			continue;
 		/* The kernel's own does: what came to the address meanwhile is another one. */
 		if (!now || (d->appearance && now->appearance != d->appearance))
 			d->gone = true;
@@ -257,6 +259,8 @@ static void renew_identities(struct engine *engine, struct lease *lease)
 		const struct group *now = topology_group(engine->topology, g->id);
 
 		g->generation = now ? now->generation : 0;
+		if (lease_group_is_by_name(lease, g->id))
+			continue;
 		if (!now || (g->appearance && now->appearance != g->appearance))
 			g->gone = true;
 	}

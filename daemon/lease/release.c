@@ -262,21 +262,17 @@ static const struct worker_ops drain_worker_ops = {
 	.done = on_drain_done,
 };
 
-/*
- * Whether a virtual function of one of its devices is in another lease: unbinding the physical
- * function takes it away, and waits in the kernel, on newer kernels with the rescan
- * lock of the whole machine, for whoever has it. Or whether they are being changed: made after it
- * has gone home, the host's drivers would take them. Asked again and again: it may be over.
- */
-static bool functions_bar(const struct lease_run *run)
+bool run_functions_bar(const struct lease_run *run, bool parking)
 {
 	for (size_t i = 0; i < run->lease->n_devices; i++) {
-		const struct device *device =
-			topology_device(run->engine->topology, run->lease->devices[i].name);
+		const struct lease_device *d = &run->lease->devices[i];
+		const struct device *device = topology_device(run->engine->topology, d->name);
 
-		if (device && device->sriov_busy)
+		if (!device || (parking && !d->parking))
+			continue;
+		if (device->sriov_busy)
 			return true;
-		STRV_FOREACH (vf, device ? device->virtual_functions : NULL) {
+		STRV_FOREACH (vf, device->virtual_functions) {
 			const struct lease *other = ledger_device(run->engine->ledger, *vf);
 
 			if (other && other != run->lease)
@@ -303,7 +299,7 @@ static void on_handoffs_gone(void *userdata)
 		run->after_fences = DRAIN_AFTER_FENCES;
 		return;
 	}
-	if (functions_bar(run)) {
+	if (run_functions_bar(run, false)) {
 		watch_holders_start(run);
 		retry_drain_later(run);
 		return;

@@ -74,7 +74,7 @@ static void on_report(const struct step *step, const struct step_report *report,
 	else if (report->error == ENOENT || report->error == ENODEV)
 		failure_set(failure, "NoSuchDevice", "%s: %s; list the devices anew", step->device,
 			    what);
-	else if (report->error == ENOTTY || report->error == EOPNOTSUPP)
+	else if (report->error == ENOTTY || report->error == EOPNOTSUPP || report->error == EPERM)
 		failure_set(failure, "ModeUnsupported", "%s: %s; ask for another kind",
 			    step->device, what);
 	else

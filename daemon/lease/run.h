@@ -90,6 +90,14 @@ void run_log_step(const struct lease_run *run, const struct step *step,
  */
 void recover_lock(struct lease_run *run);
 
+/*
+ * Whether a virtual function of one of its devices (parking: of those alone that are being shut
+ * off) is in another lease: unbinding the physical function takes it away, and waits in the kernel,
+ * on newer kernels with the rescan lock of the whole machine, for whoever has it. Or whether they
+ * are being changed: made after it has gone home, the host's drivers would take them. Asked again
+ * and again: it may be over.
+ */
+bool run_functions_bar(const struct lease_run *run, bool parking);
 /* Draining (again): unbinds everything, then goes on to restoring. */
 void release_drain(struct lease_run *run);
 /* A fence of the lease has ended: what waited for it goes on. run may be NULL. */

@@ -149,8 +149,15 @@ static const struct worker_ops park_worker_ops = { .report = on_report, .done = 
 static void start_parking(struct lease_run *run)
 {
 	_cleanup_(plan_done) struct plan plan = { 0 };
-	int r = plan_park(run->lease, &plan);
+	int r;
 
+	if (run_functions_bar(run, true)) {
+		run->park_next = start_parking;
+		wait_a_little(run, RETRY_USEC);
+		growth_done(run, NULL);
+		return;
+	}
+	r = plan_park(run->lease, &plan);
 	if (r >= 0)
 		r = run_worker(run, &plan, &park_worker_ops);
 	if (r >= 0)

@@ -11,7 +11,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -23,43 +22,62 @@
 struct sriov_change {
 	struct sriov_changes *changes;
 	char *device;
-	unsigned int n;
+	unsigned int n, waive;
 	int state; /* its file, locked; a child that lives on holds the lock */
 	struct child *child;
-	bool reported, mending;
+	bool mending;
 	unsigned int n_mended;
 	sd_event_source *retry; /* another daemon's child has the lock */
 	sriov_done_fn done;	/* NULL: abandoned */
 	void *userdata;
-	int result;
-	enum sriov_step step;
+	struct report {
+		int result;
+		enum sriov_step step;
+		char why[512];
+	} report;
 	struct sriov_change *next;
-};
-
-struct report {
-	int result;
-	enum sriov_step step;
 };
 
 /* ---- the child */
 
-/* The daemon has let go of it: another one may be deciding about the same functions by now. */
-static bool hung_up(void *userdata)
+/* The topology is as it was when this was decided. */
+static int carry_out(const struct sriov_change *change, struct report *report, char **why)
 {
-	struct pollfd p = { .fd = *(int *)userdata, .events = POLLRDHUP };
+	const struct topology *topology = change->changes->topology;
+	_cleanup_free_ const struct device **functions = NULL;
+	struct sriov_order order = {
+		.device = topology_device(topology, change->device),
+		.waive = change->waive,
+		.n = change->n,
+		.state = change->state,
+	};
 
-	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLRDHUP);
+	*why = NULL;
+	if (!order.device)
+		return -ESTALE;
+	functions = calloc(strv_length(order.device->virtual_functions) + 1, sizeof(*functions));
+	if (!functions)
+		return -ENOMEM;
+	STRV_FOREACH (name, order.device->virtual_functions) {
+		functions[order.n_functions] = topology_device(topology, *name);
+		if (!functions[order.n_functions++])
+			return -ESTALE;
+	}
+	order.functions = functions;
+	return sriov_set_number(change->changes->host, &order, &report->step, why);
 }
 
+/* When the daemon goes it goes on to its end: nobody decides about the device before that. */
 static int child_main(int sock, void *userdata)
 {
 	struct sriov_change *change = userdata;
 	struct report report = { 0 };
+	_cleanup_free_ char *why = NULL;
 
 	if (change->mending)
 		return sriov_lower_fence(change->changes->host, change->device, change->state) < 0;
-	report.result = sriov_set_number(change->changes->host, change->device, change->n,
-					 change->state, hung_up, &sock, &report.step);
+	report.result = carry_out(change, &report, &why);
+	snprintf(report.why, sizeof(report.why), "%s", why ? why : "");
 	return socket_send_fd_borrow(sock, &report, sizeof(report), -EBADF) < 0 ? 1 : 0;
 }
 
@@ -113,14 +131,13 @@ static void change_free(struct sriov_change *change)
 static void on_message(struct child *child, const void *data, size_t size, void *userdata)
 {
 	struct sriov_change *change = userdata;
-	struct report report;
 
-	if (size != sizeof(report))
+	if (size != sizeof(change->report))
 		return;
-	memcpy(&report, data, sizeof(report));
-	change->reported = true;
-	change->result = report.result > 0 ? -EPROTO : report.result;
-	change->step = report.step;
+	memcpy(&change->report, data, sizeof(change->report));
+	change->report.why[sizeof(change->report.why) - 1] = 0;
+	if (change->report.result > 0)
+		change->report.result = -EPROTO;
 }
 
 static int mend(struct sriov_change *change);
@@ -146,7 +163,8 @@ static void finish(struct sriov_change *change)
 	changes->settled(change->device, changes->userdata);
 	set_busy(change, false);
 	if (change->done)
-		change->done(change, change->result, change->step, change->userdata);
+		change->done(change, change->report.result, change->report.step, change->report.why,
+			     change->userdata);
 	if (!sriov_fence_is_up(change->state))
 		remove_file(change);
 	change_free(change);
@@ -171,7 +189,8 @@ static const struct child_ops ops = {
 static int spawn(struct sriov_change *change)
 {
 	struct sriov_changes *changes = change->changes;
-	const int keep[] = { changes->host->sys, change->state };
+	const struct host *host = changes->host;
+	const int keep[] = { host->sys, host->dev, host->proc, change->state };
 
 	return child_spawn(changes->event, &ops, keep, ARRAY_SIZE(keep), change, &change->child);
 }
@@ -189,7 +208,7 @@ static struct sriov_change *change_new(struct sriov_changes *changes, const char
 	if (!change)
 		return NULL;
 	change->changes = changes;
-	change->result = -ECANCELED;
+	change->report.result = -ECANCELED;
 	change->device = strdup(device);
 	change->state = open_file(changes, device);
 	return change;
@@ -202,15 +221,16 @@ static void add(struct sriov_change *change)
 	set_busy(change, true);
 }
 
-int sriov_start(struct sriov_changes *changes, const char *device, unsigned int n,
-		sriov_done_fn done, void *userdata, struct sriov_change **ret)
+int sriov_start(struct sriov_changes *changes, const struct device *device, unsigned int n,
+		unsigned int waive, sriov_done_fn done, void *userdata, struct sriov_change **ret)
 {
-	struct sriov_change *change = change_new(changes, device);
+	struct sriov_change *change = change_new(changes, device->name);
 	int r;
 
 	if (!change)
 		return -ENOMEM;
 	change->n = n;
+	change->waive = waive;
 	change->done = done;
 	change->userdata = userdata;
 	r = !change->device ? -ENOMEM : change->state < 0 ? change->state : 0;
@@ -287,6 +307,13 @@ void sriov_recover(struct sriov_changes *changes)
 		fd_close(fd);
 	STRV_FOREACH (name, names)
 		recover_one(changes, *name);
+}
+
+void sriov_device_came(struct sriov_changes *changes, const char *device)
+{
+	for (struct sriov_change *change = changes->first; change; change = change->next)
+		if (streq(change->device, device))
+			set_busy(change, true);
 }
 
 void sriov_abandon(struct sriov_change *change)

@@ -16,11 +16,11 @@
 struct sriov_change;
 
 /*
- * r: 0 or -errno of the step; -ECANCELED when the child died. Called once, unless it was abandoned;
- * the topology has been asked to be read again by `settled` before.
+ * r: 0 or -errno of the step; -ECANCELED when the child died. why: in words, or "". Called once,
+ * unless it was abandoned; the topology has been asked to be read again by `settled` before.
  */
 typedef void (*sriov_done_fn)(struct sriov_change *change, int r, enum sriov_step step,
-			      void *userdata);
+			      const char *why, void *userdata);
 
 struct sriov_changes {
 	sd_event *event;
@@ -33,8 +33,12 @@ struct sriov_changes {
 	struct sriov_change *first;
 };
 
-int sriov_start(struct sriov_changes *changes, const char *device, unsigned int n,
-		sriov_done_fn done, void *userdata, struct sriov_change **change);
+/* waive: kinds of use of those that go that do not refuse (bit per enum use_kind). */
+int sriov_start(struct sriov_changes *changes, const struct device *device, unsigned int n,
+		unsigned int waive, sriov_done_fn done, void *userdata,
+		struct sriov_change **change);
+/* A device has come, or one in another's place, while its functions are being changed, maybe. */
+void sriov_device_came(struct sriov_changes *changes, const char *device);
 /*
  * After the first scan: waits for those of an earlier daemon, and lowers the fences of those that
  * died. The devices are busy meanwhile.
@@ -42,5 +46,5 @@ int sriov_start(struct sriov_changes *changes, const char *device, unsigned int 
 void sriov_recover(struct sriov_changes *changes);
 /* Nobody waits any more; it goes on. */
 void sriov_abandon(struct sriov_change *change);
-/* At the end of the daemon: what runs stops before its next write. */
+/* At the end of the daemon: what runs goes on, and the next one waits for it. */
 void sriov_changes_done(struct sriov_changes *changes);

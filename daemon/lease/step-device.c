@@ -8,6 +8,8 @@
 #include "daemon/lease/step-run.h"
 
 #include "daemon/sysfs/attr.h"
+#include "daemon/sysfs/mdev.h"
+#include "daemon/sysfs/serial.h"
 #include "daemon/sysfs/write.h"
 
 #include <stdio.h>
@@ -180,6 +182,8 @@ int step_inspect(struct step_run *run, const struct step *step)
 			return say(run, r, "its command register cannot be read: %s", strerror(-r));
 	}
 	run->report.bus_master = on;
+	run->report.has_serial =
+		step->find_serial && serial_find(run->host, step->device, run->report.serial);
 	return find_uses(run, step, driver, step->exclusive, step->exclusive ? &held : NULL);
 }
 
@@ -237,7 +241,8 @@ int device_probe(struct step_run *run, const char *device)
 			return say(run, r, "udev's events cannot be followed: %s", strerror(-r));
 		run->marked = true;
 	}
-	r = sysfs_probe(run->host, run->subsystem, device);
+	r = streq(run->subsystem, "mdev") ? mdev_probe(run->host, device, run->note)
+					  : sysfs_probe(run->host, run->subsystem, device);
 	if (r == -EINVAL)
 		return say(run, r, "the kernel refused to bind %s; its log says why", device);
 	return r < 0 ? say(run, r, "%s cannot be probed: %s", device, strerror(-r)) : 0;

@@ -14,6 +14,7 @@ struct step_run {
 	const struct host *host;
 	const char *subsystem;
 	const struct plan *plan;
+	int note; /* the lock of the lease, or -EBADF */
 	int sock;
 	bool *skip; /* per step: its device has failed */
 

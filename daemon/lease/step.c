@@ -9,6 +9,7 @@
 
 #include "daemon/fault.h"
 #include "daemon/sysfs/attr.h"
+#include "daemon/sysfs/mdev.h"
 #include "daemon/sysfs/write.h"
 
 #include <poll.h>
@@ -108,7 +109,7 @@ static bool is_gone(const struct step_run *run, const struct step *step)
 {
 	_cleanup_free_ char *driver = NULL;
 
-	return step->device &&
+	return step->device && !mdev_is_due(run->note) &&
 	       sysfs_get_driver(run->host, run->subsystem, step->device, &driver) == -ENOENT;
 }
 
@@ -185,9 +186,16 @@ static int run_all(struct step_run *run)
 	return result;
 }
 
-/* Listening to udev begins before the first node is made. */
+/*
+ * A worker before this one may have been killed while a device was nowhere: it comes first. And
+ * listening to udev begins before the first node is made.
+ */
 static int prepare(struct step_run *run)
 {
+	int r = mdev_mend(run->host, run->note);
+
+	if (r < 0)
+		return r;
 	run->skip = calloc(run->plan->n + 1, sizeof(bool));
 	if (!run->skip)
 		return -ENOMEM;
@@ -203,6 +211,7 @@ int steps_run(const struct step_context *context, const struct plan *plan, int s
 		.host = context->host,
 		.subsystem = context->subsystem,
 		.plan = plan,
+		.note = context->lock ? *context->lock : -EBADF,
 		.sock = sock,
 	};
 	int r;

@@ -8,6 +8,7 @@
  */
 
 #include "daemon/sysfs/host.h"
+#include "daemon/sysfs/serial.h"
 #include "policy/ledger.h"
 
 /* X(name): also the list for the fault harness. */
@@ -50,6 +51,7 @@ struct step {
 			     * NULL: the nodes of the device (cdev, and its group) */
 	unsigned int waive; /* CHECK, INSPECT: bits of use kinds that do not refuse */
 	bool exclusive;	    /* INSPECT: open block devices O_EXCL */
+	bool find_serial;   /* INSPECT: the PCI device serial number too, which is not known yet */
 	uid_t uid;	    /* NODE_GRANT, NODE_REVOKE; NODE_CLEAN: whose entry is right, or -1 */
 	const struct lease *lease; /* RESET, RESET_BUS: whose */
 	bool keep_going;	   /* a failure skips the rest of this device, not of the plan */
@@ -114,7 +116,9 @@ struct step_report {
 	char driver[64];    /* "": none */
 	char override[128]; /* "": none */
 	uint8_t bus_master;
-	uint32_t uses; /* bits of use kinds found and not waived */
+	uint8_t has_serial;	  /* it could be read: */
+	char serial[SERIAL_SIZE]; /* "": the device has none */
+	uint32_t uses;		  /* bits of use kinds found and not waived */
 	/* Lines: a use each ("block\tsda is mounted on /"), or the failure in words. */
 	char text[3072];
 };
@@ -122,6 +126,7 @@ struct step_report {
 struct step_context {
 	const struct host *host;
 	const char *subsystem; /* pci */
+	const int *lock;       /* the lease's, for what has to survive (mdev.h); NULL: none */
 };
 
 /*

@@ -11,13 +11,18 @@ struct worker {
 	void *userdata;
 	const struct host *host;
 	struct plan plan;
+	int lock; /* borrowed */
 	struct child *child;
 };
 
 static int worker_main(int sock, void *userdata)
 {
 	struct worker *worker = userdata;
-	struct step_context context = { .host = worker->host, .subsystem = "pci" };
+	struct step_context context = {
+		.host = worker->host,
+		.subsystem = "pci",
+		.lock = &worker->lock,
+	};
 	int r = steps_run(&context, &worker->plan, sock);
 
 	return r < 0 ? 2 : r;
@@ -70,6 +75,7 @@ int worker_start(sd_event *event, const struct host *host, struct plan *plan, in
 	worker->userdata = userdata;
 	worker->host = host;
 	worker->plan = *plan;
+	worker->lock = lock;
 	*plan = (struct plan){ 0 };
 	r = child_spawn(event, &worker_child_ops, keep, lock >= 0 ? 4 : 3, worker, &worker->child);
 	if (r < 0) {

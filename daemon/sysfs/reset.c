@@ -31,6 +31,51 @@ bool sysfs_can_reset_bus(const struct host *host, const char *bridge)
 	return faccessat(host->sys, path, F_OK, 0) == 0;
 }
 
+/* A service of a port is a device below it, "PORT:pcie" and a number; its driver is a link. */
+static bool is_pciehp(int dir, const char *port, const char *entry)
+{
+	_cleanup_free_ char *path = NULL, *driver = NULL;
+	size_t n = strlen(port);
+
+	if (strncmp(entry, port, n) != 0 || strncmp(entry + n, ":pcie", 5) != 0)
+		return false;
+	if (asprintf(&path, "%s/driver", entry) < 0) {
+		path = NULL;
+		return true;
+	}
+	return attr_read_link(dir, path, &driver) == 0 && streq(driver, "pciehp");
+}
+
+bool sysfs_has_pciehp(const struct host *host, const char *port)
+{
+	_cleanup_strv_ char **entries = NULL;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int dir = -EBADF;
+
+	if (!attr_name_valid(port))
+		return false;
+	if (asprintf(&path, "bus/pci/devices/%s", port) < 0) {
+		path = NULL;
+		return true;
+	}
+	dir = attr_open_dir(host->sys, path);
+	if (dir < 0 || attr_list(dir, ".", &entries) < 0)
+		return false;
+	STRV_FOREACH (entry, entries)
+		if (is_pciehp(dir, port, *entry))
+			return true;
+	return false;
+}
+
+bool sysfs_reset_spares_hotplug(const char *release)
+{
+	unsigned int version, minor;
+
+	if (sscanf(release, "%u.%u", &version, &minor) != 2)
+		return false;
+	return version > 7 || (version == 7 && minor >= 1);
+}
+
 /* ---- what is there */
 
 static bool is_reached(int dir)

@@ -21,6 +21,14 @@ int sysfs_reset_bus(const struct host *host, const char *bridge);
 /* Whether a bridge has that; takes no lock. */
 bool sysfs_can_reset_bus(const struct host *host, const char *bridge);
 /*
+ * Whether pciehp watches the link below a port; takes no lock. The link goes down in a reset of the
+ * bus. Before Linux 7.1 reset_subordinate does not tell pciehp of it (8238cb69c01f, "PCI: Make
+ * reset_subordinate hotplug safe"), which then removes what is below the port, and waits, with the
+ * rescan lock of the whole machine, until a VMM has let go of it.
+ */
+bool sysfs_has_pciehp(const struct host *host, const char *port);
+bool sysfs_reset_spares_hotplug(const char *release);
+/*
  * What is below a device in sysfs now, at any depth, and its VFs and theirs: names of PCI devices
  * and mediated ones, of the caller. Takes no lock. -ENOENT: the device is gone.
  */

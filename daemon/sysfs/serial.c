@@ -47,8 +47,13 @@ int serial_from_config(const uint8_t *config, size_t size, char serial[SERIAL_SI
 		if (header == UINT32_MAX)
 			return SERIAL_UNREADABLE;
 		if ((header & 0xffff) == CAPABILITY_DSN) {
-			format((uint64_t)dword(config + at + 8) << 32 | dword(config + at + 4),
-			       serial);
+			uint64_t number =
+				(uint64_t)dword(config + at + 8) << 32 | dword(config + at + 4);
+
+			/* It was read for good: not of a device that went away meanwhile. */
+			if (number == UINT64_MAX)
+				return SERIAL_UNREADABLE;
+			format(number, serial);
 			return 0;
 		}
 		at = header >> 20 & ~3U;

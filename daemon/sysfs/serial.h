@@ -32,5 +32,11 @@ int serial_open_config(const struct host *host, const char *device);
  */
 int serial_read(const struct host *host, const char *device, int config, char serial[SERIAL_SIZE]);
 
+/*
+ * The same, with CAP_SYS_ADMIN in effect while configuration space is opened, and then no more: for
+ * a child. Whether it could be read.
+ */
+bool serial_find(const struct host *host, const char *device, char serial[SERIAL_SIZE]);
+
 /* From a configuration space of `size` bytes. 0 or SERIAL_UNREADABLE for one that was cut. */
 int serial_from_config(const uint8_t *config, size_t size, char serial[SERIAL_SIZE]);

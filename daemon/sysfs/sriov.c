@@ -4,8 +4,11 @@
 
 #include "daemon/sysfs/sriov.h"
 
+#include "daemon/fault.h"
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/store.h"
+#include "daemon/sysfs/uses.h"
+#include "daemon/sysfs/write.h"
 #include "daemon/util/fd.h"
 
 #include <fcntl.h>
@@ -19,8 +22,9 @@
 #define WAIT_TRIES 500
 
 static const char *const sriov_step_table[SRIOV_STEP_MAX] = {
-	[SRIOV_READ] = "read",	 [SRIOV_FENCE] = "fence", [SRIOV_LOWER] = "lower",
-	[SRIOV_RAISE] = "raise", [SRIOV_WAIT] = "wait",	  [SRIOV_UNFENCE] = "unfence",
+	[SRIOV_READ] = "read",	   [SRIOV_LOOK] = "look",	[SRIOV_FENCE] = "fence",
+	[SRIOV_UNBIND] = "unbind", [SRIOV_LOWER] = "lower",	[SRIOV_RAISE] = "raise",
+	[SRIOV_WAIT] = "wait",	   [SRIOV_UNFENCE] = "unfence",
 };
 DEFINE_STRING_TABLE(sriov_step, enum sriov_step)
 
@@ -115,70 +119,168 @@ int sriov_lower_fence(const struct host *host, const char *device, int state)
 {
 	int r = write_number(host, device, AUTOPROBE, 1);
 
-	return r < 0 ? r : note_fence(state, false);
+	if (r == -ENOENT && sysfs_get_appearance(host, "pci", device) == 0)
+		r = 0;
+	if (r < 0)
+		return r;
+	fault_point(VFS_UNFENCED);
+	return note_fence(state, false);
 }
+
+/* ---- what was decided about, and is it that still */
 
 struct run {
 	const struct host *host;
-	const char *device;
-	bool (*stop)(void *userdata);
-	void *userdata;
+	const struct sriov_order *order;
 	enum sriov_step *step;
+	char **why;
+	struct held_fds held; /* block devices of those that go, until they have gone */
 };
+
+static bool is_other(const struct run *run, const struct device *device)
+{
+	return device->appearance &&
+	       sysfs_get_appearance(run->host, "pci", device->name) != device->appearance;
+}
+
+static int find_uses(struct run *run, const struct device *function)
+{
+	const struct uses_query query = {
+		.name = function->name,
+		.syspath = function->syspath,
+		.driver = function->driver,
+		.class_code = function->class_code,
+		.exclusive = true,
+	};
+	struct use_list uses = { 0 };
+	int r = uses_read(run->host, &query, &run->held, &uses);
+
+	for (size_t i = 0; r >= 0 && i < uses.n; i++) {
+		if (run->order->waive & 1U << uses.items[i].kind)
+			continue;
+		r = -EBUSY;
+		if (asprintf(run->why, "%s: %s", function->name, uses.items[i].text) < 0) {
+			*run->why = NULL;
+			r = -ENOMEM;
+		}
+	}
+	use_list_done(&uses);
+	return r < 0 ? r : 0;
+}
+
+/* What the decision knew may be of some time ago, and those that are there are to vanish. */
+static int look(struct run *run)
+{
+	*run->step = SRIOV_LOOK;
+	for (size_t i = 0; i < run->order->n_functions; i++) {
+		const struct device *function = run->order->functions[i];
+		_cleanup_free_ char *driver = NULL;
+		int r = sysfs_get_driver(run->host, "pci", function->name, &driver);
+
+		if (r >= 0 && (is_other(run, function) || !streq0(driver, function->driver)))
+			r = -ESTALE;
+		if (r >= 0)
+			r = find_uses(run, function);
+		if (r < 0)
+			return r == -ENOENT ? -ESTALE : r;
+	}
+	return 0;
+}
+
+/* ---- going and coming */
 
 static int change(const struct run *run, enum sriov_step step, unsigned int value)
 {
+	const struct device *device = run->order->device;
+
 	*run->step = step;
-	if (run->stop && run->stop(run->userdata))
-		return -ECANCELED;
-	return write_number(run->host, run->device,
-			    step == SRIOV_FENCE || step == SRIOV_UNFENCE ? AUTOPROBE : NUMBER,
+	if (is_other(run, device))
+		return -ESTALE;
+	return write_number(run->host, device->name, step == SRIOV_FENCE ? AUTOPROBE : NUMBER,
 			    value);
 }
 
-static int go(const struct run *run, unsigned int before, unsigned int n)
+/*
+ * The kernel removes them under the rescan lock, and waits there for whoever has one open:
+ * meanwhile no device of the whole host comes or goes. So that wait is here, with each by itself.
+ */
+static int unbind(const struct run *run)
 {
 	int r = 0;
 
+	*run->step = SRIOV_UNBIND;
+	for (size_t i = 0; r >= 0 && i < run->order->n_functions; i++)
+		if (device_on_vfio(run->order->functions[i]))
+			r = sysfs_unbind(run->host, "pci", run->order->functions[i]->name);
+	return r;
+}
+
+static int go(struct run *run)
+{
+	unsigned int n = run->order->n;
+	int r = 0;
+
 	/* The kernel takes no number but 0 for another one (sriov_numvfs_store()). */
-	if (before > 0)
-		r = change(run, SRIOV_LOWER, 0);
+	if (run->order->n_functions > 0) {
+		r = unbind(run);
+		if (r >= 0)
+			r = change(run, SRIOV_LOWER, 0);
+		fault_point(VFS_GONE);
+	}
 	if (r >= 0 && n > 0)
 		r = change(run, SRIOV_RAISE, n);
 	if (r < 0)
 		return r;
 	*run->step = SRIOV_WAIT;
-	return wait_functions(run->host, run->device, n);
+	r = wait_functions(run->host, run->order->device->name, n);
+	fault_point(VFS_MADE);
+	return r;
 }
 
-int sriov_set_number(const struct host *host, const char *device, unsigned int n, int state,
-		     bool (*stop)(void *userdata), void *userdata, enum sriov_step *step)
+static int fenced(struct run *run)
 {
-	struct run run = { host, device, stop, userdata, step };
-	int64_t before, autoprobe;
-	int r, k = 0;
+	const char *device = run->order->device->name;
+	int state = run->order->state, r, k;
 
-	*step = SRIOV_READ;
-	r = read_number(host, device, NUMBER, &before);
-	if (r >= 0)
-		r = read_number(host, device, AUTOPROBE, &autoprobe);
-	if (r < 0 || before == (int64_t)n)
+	*run->step = SRIOV_FENCE;
+	r = note_fence(state, true);
+	if (r < 0)
 		return r;
-	if (autoprobe) {
-		*step = SRIOV_FENCE;
-		r = note_fence(state, true);
-		if (r < 0)
-			return r;
-		r = change(&run, SRIOV_FENCE, 0);
-	}
+	r = change(run, SRIOV_FENCE, 0);
+	fault_point(VFS_FENCED);
 	if (r >= 0)
-		r = go(&run, (unsigned int)before, n);
-	/* Whatever came of it, and whoever has gone meanwhile. */
-	if (autoprobe)
-		k = sriov_lower_fence(host, device, state);
+		r = go(run);
+	/* Whatever came of it. */
+	k = sriov_lower_fence(run->host, device, state);
 	if (r >= 0 && k < 0) {
-		*step = SRIOV_UNFENCE;
+		*run->step = SRIOV_UNFENCE;
 		r = k;
 	}
+	return r;
+}
+
+int sriov_set_number(const struct host *host, const struct sriov_order *order,
+		     enum sriov_step *step, char **why)
+{
+	struct run run = { .host = host, .order = order, .step = step, .why = why };
+	int64_t before, autoprobe;
+	int r;
+
+	*step = SRIOV_READ;
+	*why = NULL;
+	if (is_other(&run, order->device))
+		return -ESTALE;
+	r = read_number(host, order->device->name, NUMBER, &before);
+	if (r >= 0)
+		r = read_number(host, order->device->name, AUTOPROBE, &autoprobe);
+	if (r < 0 || before == (int64_t)order->n)
+		return r;
+	/* Others than those that it was decided about. */
+	if (before != (int64_t)order->n_functions)
+		return -ESTALE;
+	r = look(&run);
+	if (r >= 0)
+		r = autoprobe ? fenced(&run) : go(&run);
+	held_fds_done(&run.held);
 	return r;
 }

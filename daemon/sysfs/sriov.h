@@ -8,11 +8,14 @@
  */
 
 #include "daemon/sysfs/host.h"
+#include "policy/topology.h"
 
 /* How far it has come, and what did not work: for messages. */
 enum sriov_step {
 	SRIOV_READ,
-	SRIOV_FENCE, /* sriov_drivers_autoprobe = 0: the host's drivers take none of them */
+	SRIOV_LOOK,   /* at those that are there, once more */
+	SRIOV_FENCE,  /* sriov_drivers_autoprobe = 0: the host's drivers take none of them */
+	SRIOV_UNBIND, /* those on a VFIO driver, each by itself */
 	SRIOV_LOWER,
 	SRIOV_RAISE,
 	SRIOV_WAIT, /* for their links to appear */
@@ -22,18 +25,29 @@ enum sriov_step {
 };
 DECLARE_STRING_TABLE(sriov_step, enum sriov_step)
 
+/* What was decided, and of what. */
+struct sriov_order {
+	const struct device *device;	 /* the physical function */
+	const struct device **functions; /* those that it has: they go */
+	size_t n_functions;
+	unsigned int waive; /* kinds of use (bit per enum use_kind) that do not refuse */
+	unsigned int n;	    /* how many it is to have */
+	/* A file, that says meanwhile that the fence was down before: for after a crash. */
+	int state;
+};
+
 /*
- * Gives a physical function n virtual functions; those that are there go first, if there are
- * others. What sriov_drivers_autoprobe was before it is afterwards, and the new functions have no
- * driver, unless something else gives them one. state: a file, which says meanwhile that it was on,
- * for those who come after a crash. stop: asked before each write; true ends it. 0, or
- * -errno of the step in *step: -ENOENT for a driver that does not make any, -ECANCELED after
- * stop(), -ETIMEDOUT, -EIO when the read-back differs.
+ * Gives a physical function n virtual functions; those that are there go first. What
+ * sriov_drivers_autoprobe was before it is afterwards, and the new functions have no driver, unless
+ * something else gives them one. Waits for whoever has one open that is on a VFIO driver. 0, or
+ * -errno of the step in *step: -ENOENT for a driver that does not make any, -ESTALE when it is not
+ * what was decided about (any more), -EBUSY at SRIOV_LOOK when the host uses one, with *why of the
+ * caller; -ETIMEDOUT, -EIO when the read-back differs.
  */
-int sriov_set_number(const struct host *host, const char *device, unsigned int n, int state,
-		     bool (*stop)(void *userdata), void *userdata, enum sriov_step *step);
+int sriov_set_number(const struct host *host, const struct sriov_order *order,
+		     enum sriov_step *step, char **why);
 
 /* Whether the file says that somebody has raised the fence and not lowered it. */
 bool sriov_fence_is_up(int state);
-/* Lowers it, and the file says so: 0 or -errno. */
+/* Lowers it, and the file says so; that of a device that has gone is down. 0 or -errno. */
 int sriov_lower_fence(const struct host *host, const char *device, int state);

@@ -77,39 +77,11 @@ int store_group(const struct host *host, uint32_t group, const char *attr, const
 	return store(host, path, attr, value);
 }
 
-static int write_at(int dir, const char *attr, const char *value)
+int store_mdev_create(const struct host *host, const char *type, const char *device)
 {
-	_cleanup_close_ int fd = openat(dir, attr, O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
-	size_t size = strlen(value);
-	ssize_t k;
-
-	if (fd < 0)
-		return -errno;
-	k = write(fd, value, size);
-	if (k < 0)
-		return -errno;
-	return (size_t)k == size ? 0 : -EIO;
-}
-
-int store_mdev_anew(const struct host *host, const char *device)
-{
-	_cleanup_close_ int dir = -EBADF, type = -EBADF;
-	_cleanup_free_ char *path = NULL;
-	int r;
-
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	if (asprintf(&path, "bus/mdev/devices/%s", device) < 0)
-		return -ENOMEM;
-	dir = attr_open_dir(host->sys, path);
-	if (dir < 0)
-		return dir;
-	/* Before the device goes, with its link. */
-	type = openat(dir, "mdev_type", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (type < 0)
-		return -errno;
-	r = write_at(dir, "remove", "1\n");
-	return r < 0 ? r : write_at(type, "create", device);
+	return store(host, type, "create", device);
 }
 
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)

@@ -25,10 +25,9 @@ int store_driver(const struct host *host, const char *subsystem, const char *dri
 /* kernel/iommu_groups/GROUP/ATTR */
 int store_group(const struct host *host, uint32_t group, const char *attr, const char *value);
 /* bus/SUBSYSTEM/ATTR */
-/*
- * A mediated device goes, and comes as a new one of its type, with its driver: there is no other
- * way to one that it was unbound from (mdev_match() in drivers/vfio/mdev/mdev_driver.c matches
- * nothing).
- */
-int store_mdev_anew(const struct host *host, const char *device);
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value);
+/*
+ * TYPE/create, which makes a mediated device of that name and gives it its driver. type: a path
+ * below sys, without links in it.
+ */
+int store_mdev_create(const struct host *host, const char *type, const char *device);

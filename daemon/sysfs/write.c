@@ -134,16 +134,9 @@ int sysfs_unbind(const struct host *host, const char *subsystem, const char *dev
 
 int sysfs_probe(const struct host *host, const char *subsystem, const char *device)
 {
-	_cleanup_free_ char *driver = NULL;
-	int r;
-
 	if (!attr_name_valid(device))
 		return -EINVAL;
-	if (!streq(subsystem, "mdev"))
-		return store_bus(host, subsystem, "drivers_probe", device);
-	/* Its bus probes nothing. */
-	r = sysfs_get_driver(host, subsystem, device, &driver);
-	return r < 0 || driver ? r : store_mdev_anew(host, device);
+	return store_bus(host, subsystem, "drivers_probe", device);
 }
 
 /*

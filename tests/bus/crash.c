@@ -41,8 +41,8 @@ void crash_start(void)
 		"\"subjects\": [ { \"users\": [%u] } ], \"devices\": [ { \"address\": \"*\" } ],\n"
 		"\"modes\": [\"cdev\", \"group\", \"node\"], \"consent\": { \"drivers\": [\"*\"] "
 		"},\n"
-		"\"allow\": [\"acquire\", \"withhold\", \"persist\", \"reset\"], \"revoke\": "
-		"\"kill\" } ] }\n",
+		"\"allow\": [\"acquire\", \"withhold\", \"persist\", \"reset\", \"sriov\"],\n"
+		"\"revoke\": \"kill\" } ] }\n",
 		ALICE);
 	bed_policy("10-first.json", policy);
 	bus_start();

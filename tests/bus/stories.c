@@ -10,6 +10,9 @@
 #define NEWCOMER "0000:02:03.0"
 #define PORT	 "0000:00:1c.0"
 #define BELOW	 "0000:1c:00.0"
+#define MAKER	 "0000:1d:00.0"
+#define MADE	 "0000:1d:10.0"
+#define MDEV	 "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 
 /* ---- what a story waits for */
 
@@ -209,6 +212,73 @@ static void reset(void)
 	ck_driver(BELOW, "e1000e");
 	mock_device_remove(bed.host, "pci", BELOW);
 	mock_device_remove(bed.host, "pci", PORT);
+	free(lease);
+}
+
+static bool maker_says(const char *attr, const char *value)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", MAKER);
+	_cleanup_free_ char *now = tree_read(bed.host->fd, "%s/%s", path, attr);
+
+	return streq0(now, value);
+}
+
+static bool try_to_have(unsigned int n)
+{
+	return streq(
+		call_error(alice, DEVICE_PATH "pci_0000_1d_00_0", "Device", "SetNumVfs", "u", n),
+		"");
+}
+
+/* Virtual functions are made, others in their place, one is leased, and all are taken away. */
+static void functions(void)
+{
+	char *lease;
+
+	mock_pci_add(bed.host, MAKER, .vendor = 0x8086, .device = 0x10d3, .class_code = 0x120000,
+		     .group = 62, .iommu = "dmar0", .driver = "e1000e", .numa_node = -1);
+	mock_pf(bed.host, MAKER, 4);
+	EVENTUALLY(try_to_have(2));
+	EVENTUALLY(try_to_have(1));
+	ck_assert(maker_says("sriov_numvfs", "1"));
+	EVENTUALLY(maker_says("sriov_drivers_autoprobe", "1"));
+	ck_assert(is_on(MADE, "", ""));
+	lease = ensure_leased(
+		alice, &(struct ask){ .devices = { MADE }, .mode = "cdev", .name = "functions" });
+	ck_assert(!try_to_have(0));
+	ck_assert(maker_says("sriov_numvfs", "1"));
+	ensure_home(alice, lease);
+	EVENTUALLY(try_to_have(0));
+	ck_assert(maker_says("sriov_numvfs", "0"));
+	EVENTUALLY(maker_says("sriov_drivers_autoprobe", "1"));
+	mock_device_remove(bed.host, "pci", MAKER);
+	free(lease);
+}
+
+static bool mdev_is_home(void)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "mdev", MDEV);
+	_cleanup_free_ char *driver = path ? tree_link_name(bed.host->fd, "%s/driver", path) : NULL;
+
+	return streq0(driver, "mtty");
+}
+
+/* A device that goes, and comes as another one, each time it is bound. */
+static void mediated(void)
+{
+	char *lease;
+
+	mock_driver_add(bed.host, "mdev", "mtty", "vfio\nevery\n");
+	mock_mdev_add(bed.host, MDEV, "virtual/mtty/mtty", "mtty-1");
+	lease = ensure_leased(
+		alice, &(struct ask){ .devices = { MDEV }, .mode = "cdev", .name = "mediated" });
+	crash_now();
+	EVENTUALLY(is_leased(lease));
+	ck_assert(mdev_is_home());
+	ensure_home(alice, lease);
+	EVENTUALLY(mdev_is_home());
+	mock_device_remove(bed.host, "mdev", MDEV);
+	tree_remove(bed.host->fd, "sys/bus/mdev/drivers/mtty");
 	free(lease);
 }
 

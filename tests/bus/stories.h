@@ -18,6 +18,8 @@
 	X(changed)      \
 	X(changed_node) \
 	X(reset)        \
+	X(functions)    \
+	X(mediated)     \
 	X(interfered)   \
 	X(newcomer)     \
 	X(revoked)

@@ -80,6 +80,17 @@ START_TEST(fifty_leases)
 		_cleanup_claim_ struct claim held = acquire(alice, .devices = { BARE });
 
 		ck_claimed(held);
+		/* Neither is another container for what it has. */
+		for (int i = 0; i < 3; i++) {
+			struct taken taken = {};
+			int fd = -EBADF;
+
+			ck_assert_str_eq(get_fds(alice, held.lease, &fd), "");
+			take(fd, &taken);
+			ck_assert_uint_gt(taken.n, 1);
+			taken_done(&taken);
+			ck_property(root, DMAR0, "Iommu", "Leases", "1");
+		}
 		for (int i = 0; i < 19; i++) {
 			_cleanup_claim_ struct claim claim =
 				acquire(alice, .devices = { NIC_A, NIC_B, ADMIN });

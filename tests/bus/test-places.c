@@ -6,9 +6,14 @@
  * that make no sense.
  */
 
+#include "daemon/lease/places-names.h"
+#include "daemon/lease/places.h"
+#include "daemon/util/clock.h"
+
 #include "tests/bus/client.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -31,7 +36,8 @@ static void set_policy(const char *pin)
 		asprintf(
 			&text,
 			"{ \"version\": 1, \"pools\": { \"ssds\": { \"devices\": [ { \"address\": "
-			"\"0000:2?:00.0\"%s } ] } }, \"rules\": [ { \"id\": \"all\", \"subjects\": "
+			"\"0000:2?:00.0\"%s } ] }, \"nics\": { \"devices\": [ { \"address\": \"" NIC
+			"\" } ] } }, \"rules\": [ { \"id\": \"all\", \"subjects\": "
 			"[ { \"users\": [\"*\"] } ], \"devices\": [ { \"address\": \"*\" } ], "
 			"\"allow\": [\"acquire\", \"withhold\", \"persist\"], \"consent\": { "
 			"\"drivers\": [\"*\"] } } ] }",
@@ -93,6 +99,50 @@ static const char *device_of(const char *lease)
 		      "%s", text);
 	snprintf(name, sizeof(name), "%04x:%02x:%02x.%x", domain, bus_nr, slot, function);
 	return name;
+}
+
+static void ck_like(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part), "\"%s\" has no \"%s\"", text, part);
+}
+
+static sd_bus_message *place(struct client *client, const char *lease, const char *device,
+			     const char *address)
+{
+	sd_bus_message *m = call_new(client, lease, "Lease", "PlaceDevices");
+
+	ck_assert_int_ge(device ? sd_bus_message_append(m, "a{sv}", 1, device, "s", address)
+				: sd_bus_message_append(m, "a{sv}", 0),
+			 0);
+	return call_wait(call_send(client, m));
+}
+
+/* "0000:03:00.0=00:1e.0 …" or the error, static. */
+static const char *places(struct client *client, const char *lease, const char *device,
+			  const char *address)
+{
+	static char text[1024];
+	sd_bus_message *reply = place(client, lease, device, address);
+	const char *name, *at;
+	size_t used = 0;
+
+	text[0] = 0;
+	if (*error_of(reply)) {
+		snprintf(text, sizeof(text), "%s: %s", error_of(reply), message_of(reply));
+		sd_bus_message_unref(reply);
+		return text;
+	}
+	ck_assert_int_ge(sd_bus_message_enter_container(reply, 'a', "(ss)"), 0);
+	while (sd_bus_message_read(reply, "(ss)", &name, &at) > 0)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%s",
+					 used ? " " : "", name, at);
+	sd_bus_message_unref(reply);
+	return text;
+}
+
+static const char *reserve(struct client *client, const char *lease, const char *a, const char *b)
+{
+	return call_error(client, lease, "Lease", "ReserveGuestAddresses", "as", b ? 2 : 1, a, b);
 }
 
 /* ---- pools */
@@ -199,6 +249,33 @@ START_TEST(three_at_once)
 }
 END_TEST
 
+/* Into a lease that is there, too; a place is known for what comes, and what stays keeps its own.
+ */
+START_TEST(more_of_a_pool)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { "pool:ssds" });
+	_cleanup_free_ char *devices = NULL;
+
+	ck_claimed(claim);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), "0000:20:00.0=00:1e.0");
+	ck_assert_str_eq(call_error(alice, claim.lease, "Lease", "AddDevices", "asa{sv}", 1,
+				    "pool:ssds*2", 0),
+			 "");
+	devices = property(root, claim.lease, "Lease", "Devices");
+	ck_like(devices, "pci_0000_21_00_0");
+	ck_like(devices, "pci_0000_22_00_0");
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL),
+			 "0000:22:00.0=00:1c.0 0000:21:00.0=00:1d.0 0000:20:00.0=00:1e.0");
+	/* Who is given back is on the bus no more, and its slot is free. */
+	ck_assert_str_eq(
+		call_error(alice, claim.lease, "Lease", "RemoveDevices", "as", 1, "0000:21:00.0"),
+		"");
+	ck_assert_str_eq(reserve(alice, claim.lease, "1d", NULL), "");
+	ck_property(root, claim.lease, "Lease", "GuestAddresses",
+		    "[(0000:22:00.0, 00:1c.0), (, 00:1d.0), (0000:20:00.0, 00:1e.0)]");
+}
+END_TEST
+
 /* The numbers of a pool and node: free, leased, failed, held. */
 static void ck_pool(const char *name, int node, const uint32_t expected[4])
 {
@@ -241,6 +318,27 @@ START_TEST(census)
 }
 END_TEST
 
+/*
+ * An address that went sends no event: whoever asks the pool has its devices looked at anew, as
+ * whoever asks for one by its name.
+ */
+START_TEST(idle_by_now)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+
+	mock_net_configure(bed.host, "eth0", "address 192.0.2.7/24\n");
+	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_03_00_0", "Device", "Uses", "[network]"));
+	claim = acquire(alice, .devices = { "pool:nics" });
+	ck_refused(claim, "GroupBusy");
+	ck_assert_msg(strstr(claim.message, "1 in-use"), "%s", claim.message);
+	claim_done(&claim);
+	mock_net_configure(bed.host, "eth0", "");
+	claim = acquire(alice, .devices = { "pool:ssds", "pool:nics" });
+	ck_claimed(claim);
+}
+END_TEST
+
 #define SERIAL "00-11-22-33-44-55-66-77"
 
 static bool drawn(struct claim *claim)
@@ -253,7 +351,40 @@ static bool drawn(struct claim *claim)
 	return false;
 }
 
-/* The serial number is read by the survey: until then nothing fits the pin. */
+/*
+ * Who asks before the first survey is over, such as whoever has the bus start the daemon, has the
+ * serial number read.
+ */
+START_TEST(pinned_at_once)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+
+	ck_assert_int_eq(daemon_stop(), 0);
+	tree_write(bed.host->fd, SERIAL "\n", "sys/devices/pci0000:00/0000:23:00.0/serial_number");
+	tree_write(bed.host->fd, "00-00-00-00-00-00-00-01\n",
+		   "sys/devices/pci0000:00/0000:22:00.0/serial_number");
+	set_policy(", \"pin\": { \"vendor\": \"144d\", \"serial\": \"" SERIAL "\" }");
+	if (_i == 1)
+		bed_policy(
+			"10-places.json",
+			"{ \"version\": 1, \"rules\": [ { \"id\": \"all\", \"subjects\": [ { "
+			"\"users\": [\"*\"] } ], \"devices\": [ { \"address\": \"*\", \"pin\": { "
+			"\"serial\": \"" SERIAL "\" } } ], \"allow\": [\"acquire\"], "
+			"\"consent\": { \"drivers\": [\"*\"] } } ] }");
+	daemon_start();
+	reconnect();
+	if (_i == 1) {
+		claim = acquire(alice, .devices = { "0000:22:00.0" });
+		ck_refused(claim, "NotPermitted");
+		ck_like(claim.message, "serial number 00-00-00-00-00-00-00-01, not " SERIAL);
+		claim_done(&claim);
+	}
+	claim = acquire(alice, .devices = { _i == 0 ? "pool:ssds" : "0000:23:00.0" });
+	ck_claimed(claim);
+	ck_assert_str_eq(device_of(claim.lease), "0000:23:00.0");
+}
+END_TEST
+
 START_TEST(pinned)
 {
 	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
@@ -263,7 +394,7 @@ START_TEST(pinned)
 	set_policy(", \"pin\": { \"vendor\": \"144d\", \"serial\": \"" SERIAL "\" }");
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Reload", NULL), "");
 	ck_assert_str_eq(call_error(root, VFIOD_ROOT, "Manager", "Rescan", NULL), "");
-	UNTIL(drawn(&claim));
+	ck_assert(drawn(&claim));
 	ck_assert_str_eq(device_of(claim.lease), "0000:23:00.0");
 	other = acquire(alice, .devices = { "pool:ssds" });
 	ck_refused(other, "GroupBusy");
@@ -277,53 +408,9 @@ END_TEST
 
 /* ---- the guest's bus */
 
-static sd_bus_message *place(struct client *client, const char *lease, const char *device,
-			     const char *address)
-{
-	sd_bus_message *m = call_new(client, lease, "Lease", "PlaceDevices");
-
-	ck_assert_int_ge(device ? sd_bus_message_append(m, "a{sv}", 1, device, "s", address)
-				: sd_bus_message_append(m, "a{sv}", 0),
-			 0);
-	return call_wait(call_send(client, m));
-}
-
-/* "0000:03:00.0=00:1e.0 …" or the error, static. */
-static const char *places(struct client *client, const char *lease, const char *device,
-			  const char *address)
-{
-	static char text[1024];
-	sd_bus_message *reply = place(client, lease, device, address);
-	const char *name, *at;
-	size_t used = 0;
-
-	text[0] = 0;
-	if (*error_of(reply)) {
-		snprintf(text, sizeof(text), "%s: %s", error_of(reply), message_of(reply));
-		sd_bus_message_unref(reply);
-		return text;
-	}
-	ck_assert_int_ge(sd_bus_message_enter_container(reply, 'a', "(ss)"), 0);
-	while (sd_bus_message_read(reply, "(ss)", &name, &at) > 0)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s=%s",
-					 used ? " " : "", name, at);
-	sd_bus_message_unref(reply);
-	return text;
-}
-
-static const char *reserve(struct client *client, const char *lease, const char *a, const char *b)
-{
-	return call_error(client, lease, "Lease", "ReserveGuestAddresses", "as", b ? 2 : 1, a, b);
-}
-
 #define F0 "0000:0c:00.0"
 #define F1 "0000:0c:00.1"
 #define F2 "0000:0c:00.2"
-
-static void ck_like(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part), "\"%s\" has no \"%s\"", text, part);
-}
 
 START_TEST(placed)
 {
@@ -367,6 +454,11 @@ START_TEST(collision)
 	ck_assert_str_eq(places(alice, claim.lease, NIC, "08.0"), NIC "=00:08.0");
 	ck_like(places(alice, claim.lease, "0000:20:00.0", "8.1"),
 		"0000:20:00.0 cannot have the guest address 00:08.1: its slot is that of " NIC);
+	/* The host bridge's is nobody's; nor is what the guest would not look at. */
+	ck_like(places(alice, claim.lease, "0000:20:00.0", "00:00.1"),
+		"AddressTaken: 0000:20:00.0 cannot have the guest address 00:00.1");
+	ck_like(places(alice, claim.lease, "0000:20:00.0", "9.2"),
+		"BadOption: 0000:20:00.0 would not be seen by the guest at 00:09.2");
 	/* By its object path too. */
 	ck_assert_str_eq(places(alice, claim.lease, DEVICE_PATH "pci_0000_20_00_0", "9"),
 			 NIC "=00:08.0 0000:20:00.0=00:09.0");
@@ -434,6 +526,46 @@ START_TEST(remembered)
 }
 END_TEST
 
+/* Takes a lease of the label, places its device and ends it. */
+static void ck_placed_as(const char *name, const char *address)
+{
+	struct claim claim = lease_of(name, "0000:20:00.0", NULL);
+	char expected[32];
+
+	snprintf(expected, sizeof(expected), "0000:20:00.0=%s", address);
+	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), expected);
+	end_lease(&claim);
+}
+
+/* Labels are the clients' words: each is kept as it is, and none spoils the file of the others. */
+START_TEST(odd_labels)
+{
+	static const char *const labels[] = {
+		"a\"b\\c", "{\"version\": 2}", "gr\xc3\xbc\xc3\x9f", "\\u0000", "0", "..", "a:b,c",
+	};
+	struct claim claim;
+
+	for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
+		char at[4];
+
+		snprintf(at, sizeof(at), "%x", (unsigned int)i + 2);
+		claim = lease_of(labels[i], "0000:20:00.0", NULL);
+		ck_like(places(alice, claim.lease, "0000:20:00.0", at), "0000:20:00.0=00:0");
+		end_lease(&claim);
+	}
+	ck_assert_int_eq(daemon_stop(), 0);
+	daemon_start();
+	reconnect();
+	ck_assert(!daemon_said("Guest addresses"));
+	for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
+		char address[12];
+
+		snprintf(address, sizeof(address), "00:%02x.0", (unsigned int)i + 2);
+		ck_placed_as(labels[i], address);
+	}
+}
+END_TEST
+
 /* Somebody else's label of the same name is another one. */
 START_TEST(owners_apart)
 {
@@ -450,12 +582,9 @@ START_TEST(owners_apart)
 }
 END_TEST
 
-static void write_places(const char *text)
+static void write_places(uid_t owner, const char *text)
 {
-	_cleanup_free_ char *path = NULL;
-
-	ck_assert_int_ge(asprintf(&path, "guest-addresses/%u.json", (unsigned int)ALICE), 0);
-	tree_write(bed.host->fd, text, "%s", path);
+	tree_write(bed.host->fd, text, "guest-addresses/%u.json", (unsigned int)owner);
 }
 
 /* A file that makes no sense is recorded and put aside; the daemon starts, and keeps what comes. */
@@ -480,7 +609,7 @@ START_TEST(corrupted)
 	char bad[64];
 
 	ck_assert_int_eq(daemon_stop(), 0);
-	write_places(text);
+	write_places(ALICE, text);
 	daemon_start();
 	reconnect();
 	UNTIL(daemon_said("Guest addresses"));
@@ -495,7 +624,18 @@ START_TEST(corrupted)
 }
 END_TEST
 
-/* 128 labels, of which vm127 was used the longest time ago. */
+#define OLDEST	      PLACES_NAMES_MAX - 1
+#define SECOND_OLDEST PLACES_NAMES_MAX - 2
+
+static const char *vm(int i)
+{
+	static char name[8];
+
+	snprintf(name, sizeof(name), "vm%d", i);
+	return name;
+}
+
+/* As many labels as are kept, of which the last was used the longest time ago. */
 static void restart_with_many(void)
 {
 	_cleanup_free_ char *text = NULL;
@@ -503,28 +643,17 @@ static void restart_with_many(void)
 	FILE *f = open_memstream(&text, &size);
 
 	fputs("{ \"version\": 1, \"leases\": {", f);
-	for (int i = 0; i < 128; i++)
+	for (int i = 0; i < PLACES_NAMES_MAX; i++)
 		fprintf(f,
-			"%s \"vm%d\": { \"used\": \"%d\", \"devices\": { \"0000:20:00.0\": "
+			"%s \"%s\": { \"used\": \"%d\", \"devices\": { \"0000:20:00.0\": "
 			"\"00:05.0\" } }",
-			i ? "," : "", i, 1000 - i);
+			i ? "," : "", vm(i), 1000 - i);
 	fputs(" } }", f);
 	fclose(f);
 	ck_assert_int_eq(daemon_stop(), 0);
-	write_places(text);
+	write_places(ALICE, text);
 	daemon_start();
 	reconnect();
-}
-
-/* Takes a lease of the label, places its device and ends it. */
-static void ck_placed_as(const char *name, const char *address)
-{
-	struct claim claim = lease_of(name, "0000:20:00.0", NULL);
-	char expected[32];
-
-	snprintf(expected, sizeof(expected), "0000:20:00.0=%s", address);
-	ck_assert_str_eq(places(alice, claim.lease, NULL, NULL), expected);
-	end_lease(&claim);
 }
 
 /* Of many labels those are kept that were used last. */
@@ -533,8 +662,8 @@ START_TEST(bounded)
 	restart_with_many();
 	ck_placed_as("another", "00:1e.0");
 	/* The oldest made room for it. */
-	ck_placed_as("vm126", "00:05.0");
-	ck_placed_as("vm127", "00:1e.0");
+	ck_placed_as(vm(SECOND_OLDEST), "00:05.0");
+	ck_placed_as(vm(OLDEST), "00:1e.0");
 }
 END_TEST
 
@@ -542,13 +671,75 @@ END_TEST
 START_TEST(used_unchanged)
 {
 	restart_with_many();
-	ck_placed_as("vm127", "00:05.0");
+	ck_placed_as(vm(OLDEST), "00:05.0");
 	ck_assert_int_eq(daemon_stop(), 0);
 	daemon_start();
 	reconnect();
 	ck_placed_as("another", "00:1e.0");
-	ck_placed_as("vm127", "00:05.0");
-	ck_placed_as("vm126", "00:1e.0");
+	ck_placed_as(vm(OLDEST), "00:05.0");
+	ck_placed_as(vm(SECOND_OLDEST), "00:1e.0");
+}
+END_TEST
+
+/* A guest that runs for long is not forgotten because others come and go. */
+START_TEST(used_now)
+{
+	struct claim claim;
+
+	restart_with_many();
+	claim = lease_of(vm(OLDEST), "0000:21:00.0", NULL);
+	ck_placed_as("another", "00:1e.0");
+	end_lease(&claim);
+	ck_placed_as(vm(OLDEST), "00:05.0");
+	ck_placed_as(vm(SECOND_OLDEST), "00:1e.0");
+}
+END_TEST
+
+#define STRANGER(i) (200000 + (i))
+
+/* As many owners as have a file: all used theirs now, but the third, who did so then. */
+static void restart_with_owners(uint64_t then_usec)
+{
+	ck_assert_int_eq(daemon_stop(), 0);
+	for (int i = 0; i < PLACES_OWNERS_MAX; i++) {
+		uint64_t used = i == 3 ? then_usec : realtime_usec();
+		_cleanup_free_ char *text = mock_asprintf(
+			"{ \"version\": 1, \"leases\": { \"vm1\": { \"used\": \"%" PRIu64
+			"\", \"devices\": { \"0000:20:00.0\": \"00:05.0\" } } } }",
+			used);
+
+		write_places(STRANGER(i), text);
+	}
+	daemon_start();
+	reconnect();
+}
+
+static bool has_file(uid_t owner)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "guest-addresses/%u.json", (unsigned int)owner);
+	return fstatat(bed.host->fd, path, &st, 0) == 0;
+}
+
+/*
+ * Uids come and go. One that has not been seen for a month makes room; while there is none, a new
+ * one's places are not kept, that is recorded, and the lease has them all the same.
+ */
+START_TEST(many_owners)
+{
+	restart_with_owners(realtime_usec() - PLACES_STALE_USEC + 3600 * UINT64_C(1000000));
+	ck_placed_as("vm1", "00:1e.0");
+	UNTIL(daemon_said("as many owners as may be"));
+	ck_assert(!has_file(ALICE));
+	ck_assert(has_file(STRANGER(3)));
+	restart_with_owners(realtime_usec() - PLACES_STALE_USEC - 1);
+	ck_placed_as("vm1", "00:1e.0");
+	UNTIL(!has_file(STRANGER(3)));
+	ck_assert(has_file(ALICE));
+	ck_assert(has_file(STRANGER(2)));
+	ck_assert(has_file(STRANGER(4)));
 }
 END_TEST
 
@@ -858,15 +1049,21 @@ int main(void)
 	bed_test(suite, setup, teardown, four_race, 1);
 	bed_test(suite, setup, teardown, near, 1);
 	bed_test(suite, setup, teardown, three_at_once, 1);
+	bed_test(suite, setup, teardown, more_of_a_pool, 1);
 	bed_test(suite, setup, teardown, census, 1);
+	bed_test(suite, setup, teardown, idle_by_now, 1);
 	bed_test(suite, setup, teardown, pinned, 1);
+	bed_test(suite, setup, teardown, pinned_at_once, 2);
 	bed_test(suite, setup, teardown, placed, 1);
 	bed_test(suite, setup, teardown, collision, 1);
 	bed_test(suite, setup, teardown, remembered, 1);
+	bed_test(suite, setup, teardown, odd_labels, 1);
 	bed_test(suite, setup, teardown, owners_apart, 1);
 	bed_test(suite, setup, teardown, corrupted, 8);
 	bed_test(suite, setup, teardown, bounded, 1);
 	bed_test(suite, setup, teardown, used_unchanged, 1);
+	bed_test(suite, setup, teardown, used_now, 1);
+	bed_test(suite, setup, teardown, many_owners, 1);
 	bed_test(suite, setup, teardown, not_kept, 1);
 	bed_test(suite, setup, teardown, at_once, 1);
 	bed_test(suite, setup, teardown, absurd, 1);

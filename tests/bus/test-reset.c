@@ -25,6 +25,9 @@
 #define DID_BUS	     "STORE " PORT "/reset_subordinate 1"
 #define DID_BUS2     "STORE " PORT2 "/reset_subordinate 1"
 
+#define PATH(name) DEVICE_PATH "pci_0000_" name
+#define GROUP(id)  "/org/vfiod1/group/" id
+
 static struct client *alice, *bob, *root;
 static char *before;
 
@@ -141,6 +144,18 @@ static size_t times_done(const char *line)
 	return n;
 }
 
+/* What would be answered to alice. */
+static char *explained(const struct ask *ask)
+{
+	sd_bus_message *reply = call_wait(call_send(alice, ask_message(alice, "Explain", ask)));
+	char *text;
+
+	ck_assert_str_eq(error_of(reply), "");
+	text = value_text(reply);
+	sd_bus_message_unref(reply);
+	return text;
+}
+
 /* ---- done */
 
 START_TEST(kinds)
@@ -247,7 +262,7 @@ END_TEST
 START_TEST(unsupported)
 {
 	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { FN_A, FN_B, NIC });
-	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", PORT);
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", PORT), *text = NULL;
 
 	ck_claimed(claim);
 	/* No method; a root bus; an older kernel. */
@@ -257,9 +272,86 @@ START_TEST(unsupported)
 	tree_remove(bed.host->fd, "%s/reset_subordinate", path);
 	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "slot"), "ModeUnsupported");
 	ck_message("reset_subordinate");
+	ck_message("ask for another kind");
 	ck_assert_str_eq(reset(alice, claim.lease, FN_B, "auto"), "ModeUnsupported");
 	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "auto"), "");
 	ck_assert_uint_eq(times_done(DID_BUS), 0);
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	/* Which is said beforehand. */
+	text = explained(&(struct ask){ .devices = { FN_A, FN_B } });
+	ck_assert_msg(strstr(text, PATH("1c_00_0") ", function, both, )") != NULL, "%s", text);
+	ck_assert_msg(strstr(text, PATH("1c_00_0") ", bus, vmm, not by vfiod: this kernel") != NULL,
+		      "%s", text);
+}
+END_TEST
+
+/* pciehp watches the port from now on: a service of it, as the kernel makes them. */
+static void watch_slot(const char *port, bool on)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", port);
+
+	if (on)
+		tree_link(bed.host->fd, "../../../../bus/pci_express/drivers/pciehp",
+			  "%s/%s:pcie404/driver", path, port);
+	else
+		tree_remove(bed.host->fd, "%s/%s:pcie404/driver", path, port);
+}
+
+/*
+ * Before Linux 7.1 pciehp would take the reset of a bus for a removal, and remove what a VMM has
+ * open, with the rescan lock held.
+ */
+START_TEST(hotplug_port)
+{
+	_cleanup_claim_ struct claim claim = acquire(alice, .devices = { FN_A, FN_B });
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", PORT), *text = NULL;
+
+	ck_claimed(claim);
+	tree_link(bed.host->fd, "../../../../bus/pci_express/drivers/aer", "%s/%s:pcie402/driver",
+		  path, PORT);
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "");
+	ck_assert_uint_eq(times_done(DID_BUS), 1);
+	watch_slot(PORT, true);
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "ModeUnsupported");
+	ck_message("pciehp");
+	ck_assert_str_eq(reset(root, claim.lease, FN_A, "slot"), "ModeUnsupported");
+	ck_assert_str_eq(reset(alice, claim.lease, FN_B, "auto"), "ModeUnsupported");
+	ck_assert_uint_eq(times_done(DID_BUS), 1);
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "auto"), "");
+	ck_assert_uint_eq(times_done(DID_FUNCTION), 1);
+	/* An administrator takes it away, or has a newer kernel. */
+	watch_slot(PORT, false);
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "slot"), "");
+	ck_assert_uint_eq(times_done(DID_BUS), 2);
+	ck_assert_str_eq(release(alice, claim.lease), "");
+	UNTIL(lease_gone(root, claim.lease));
+	watch_slot(PORT, true);
+	text = explained(&(struct ask){ .devices = { FN_A, FN_B } });
+	ck_assert_msg(strstr(text, PATH("1c_00_0") ", function, both, )") != NULL, "%s", text);
+	ck_assert_msg(strstr(text, PATH("1c_00_0") ", bus, vmm, not by vfiod: pciehp") != NULL,
+		      "%s", text);
+}
+END_TEST
+
+START_TEST(newer_kernel)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+
+	client_free(alice);
+	client_free(bob);
+	client_free(root);
+	daemon_kill();
+	tree_write(bed.host->fd, "7.1.0", "release");
+	daemon_start();
+	alice = client_new(ALICE);
+	bob = client_new(BOB);
+	root = client_new(0);
+	watch_slot(PORT, true);
+	claim = acquire(alice, .devices = { FN_A, FN_B });
+	ck_claimed(claim);
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "");
+	ck_assert_uint_eq(times_done(DID_BUS), 1);
 }
 END_TEST
 
@@ -615,7 +707,7 @@ START_TEST(fails)
 	mock_fail(bed.host, "RESET", FN_A, ENOTTY, 1);
 	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "function"), "ModeUnsupported");
 	mock_fail(bed.host, "RESET", PORT, EPERM, 1);
-	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "DriverFailed");
+	ck_assert_str_eq(reset(alice, claim.lease, FN_A, "bus"), "ModeUnsupported");
 	ck_message("CAP_SYS_ADMIN");
 	/* The kernel only tries the locks: so does the worker, again. */
 	mock_fail(bed.host, "RESET", PORT, EAGAIN, 3);
@@ -647,9 +739,6 @@ static char *domain_of(const char *path, const char *member)
 	return text;
 }
 
-#define PATH(name) DEVICE_PATH "pci_0000_" name
-#define GROUP(id)  "/org/vfiod1/group/" id
-
 START_TEST(domains)
 {
 	_cleanup_free_ char *a = domain_of(PATH("1c_00_0"), "GetResetDomain");
@@ -670,17 +759,6 @@ START_TEST(domains)
 	ck_assert_str_eq(d, "[]");
 }
 END_TEST
-
-static char *explained(const struct ask *ask)
-{
-	sd_bus_message *reply = call_wait(call_send(alice, ask_message(alice, "Explain", ask)));
-	char *text;
-
-	ck_assert_str_eq(error_of(reply), "");
-	text = value_text(reply);
-	sd_bus_message_unref(reply);
-	return text;
-}
 
 START_TEST(explain)
 {
@@ -709,6 +787,8 @@ int main(void)
 	tcase_add_test(tcase, with_withheld);
 	tcase_add_test(tcase, not_owned);
 	tcase_add_test(tcase, unsupported);
+	tcase_add_test(tcase, hotplug_port);
+	tcase_add_test(tcase, newer_kernel);
 	tcase_add_test(tcase, bad_calls);
 	tcase_add_test(tcase, reserved);
 	tcase_add_test(tcase, released_meanwhile);

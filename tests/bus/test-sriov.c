@@ -154,6 +154,11 @@ START_TEST(test_who_may_not)
 	ck_assert_str_eq(set_vfs(root, DEVICE_PATH "pci_0000_02_01_0", 0), "BadOption");
 	ck_assert(!host_did("NUMVFS"));
 	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+	/* Nobody fills the journal by asking. */
+	for (unsigned int i = 0; i < 100; i++)
+		ck_assert_str_eq(set_vfs(carol, NIC_PATH, 1000 + i), "NotPermitted");
+	ck_assert(daemon_said(": 1005 virtual functions"));
+	ck_assert(!daemon_said(": 1099 virtual functions"));
 }
 END_TEST
 
@@ -198,12 +203,101 @@ START_TEST(test_what_the_host_does_with_them)
 	/* The usual PF has two, on igbvf. */
 	policy("\"acquire\", \"sriov\"", "\"igb\"");
 	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "ConsentRequired");
-	mock_net_configure(bed.host, "eth5", "address 10.0.0.2/24\n");
 	policy("\"acquire\", \"sriov\"", "\"igb*\"");
+	/* No survey has seen these yet: whoever carries it out looks again. */
+	mock_block_add(bed.host, VF_A, "sdx", "8:160");
+	mock_block_busy(bed.host, "sdx", true);
+	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "DeviceInUse");
+	mock_block_busy(bed.host, "sdx", false);
+	mock_net_configure(bed.host, "eth5", "address 10.0.0.2/24\n");
+	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "DeviceInUse");
+	mock_device_add(bed.host, "platform", "stir", NULL, 13, NULL);
 	UNTIL(property_is(root, DEVICE_PATH "pci_0000_08_10_0", "Device", "Uses", "[network]"));
 	ck_assert_str_eq(set_vfs(alice, PF_PATH, 0), "DeviceInUse");
 	ck_driver(VF_A, "igbvf");
 	ck_assert(!host_did("NUMVFS"));
+}
+END_TEST
+
+static void to_vfio(const char *device)
+{
+	mk_override(bed.host->fd, "pci", device, "vfio-pci");
+	ck_assert_int_eq(mk_probe(bed.host->fd, "pci", device), 0);
+}
+
+/* Somebody has it on vfio-pci, and nobody knows whether it is open. */
+START_TEST(test_those_on_vfio)
+{
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 1), "");
+	to_vfio(NEW_0);
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_03_10_0", "Device", "Driver", "vfio-pci"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 0), "GroupBusy");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 2), "GroupBusy");
+	ck_driver(NEW_0, "vfio-pci");
+	ck_assert(!host_did("UNBIND " NEW_0));
+}
+END_TEST
+
+/* Those of a PF on vfio-pci the kernel has put there. The wait for one that is open is for it. */
+START_TEST(test_those_of_a_pf_on_vfio)
+{
+	_cleanup_claim_ struct claim pf = acquire(alice, .devices = { NIC });
+	struct pending *going;
+
+	ck_claimed(pf);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 1), "");
+	to_vfio(NEW_0);
+	UNTIL(property_is(root, DEVICE_PATH "pci_0000_03_10_0", "Device", "Driver", "vfio-pci"));
+	mock_hold(bed.host, NEW_0, true);
+	going = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 0);
+	UNTIL(host_did("UNBIND " NEW_0 " vfio-pci"));
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "GroupBusy");
+	ck_assert(number_is(NIC, "1"));
+	mock_hold(bed.host, NEW_0, false);
+	ck_assert_str_eq(pending_error(going), "");
+	ck_assert(number_is(NIC, "0"));
+	/* Else no device of the whole host could come or go meanwhile. */
+	ck_assert(!host_did("BLOCKED"));
+}
+END_TEST
+
+/* An administrator has made some, and the daemon has not heard of it. */
+START_TEST(test_others_than_those_that_were_decided_about)
+{
+	_cleanup_free_ char *path = mk_device_path(bed.host->fd, "pci", NIC);
+
+	tree_write(bed.host->fd, "1\n", "%s/sriov_numvfs", path);
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "GroupChanged");
+	ck_assert(number_is(NIC, "1"));
+	ck_assert(!host_did("NUMVFS"));
+}
+END_TEST
+
+/* Another card is there before it is over. */
+START_TEST(test_another_device_meanwhile)
+{
+	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
+	struct pending *making;
+
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 1), "");
+	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
+	UNTIL(fence_is(NIC, "0"));
+	mock_device_remove(bed.host, "pci", NEW_0);
+	mock_device_remove(bed.host, "pci", NIC);
+	mock_pci_add(bed.host, NIC, .vendor = 0x8086, .device = 0x10d3, .class_code = 0x020000,
+		     .group = 3, .iommu = "dmar0", .driver = "e1000e", .numa_node = -1);
+	mock_net_add(bed.host, NIC, "eth0", 2);
+	mock_pf(bed.host, NIC, 6);
+	UNTIL(property_is(root, NIC_PATH, "Device", "TotalVfs", "6"));
+	claim = acquire(bob, .devices = { NIC });
+	ck_refused(claim, "GroupBusy");
+	ck_assert_str_eq(pending_error(making), "GroupChanged");
+	ck_assert(number_is(NIC, "0"));
+	ck_assert(!host_did("NUMVFS " NIC " 2"));
+	claim_done(&claim);
+	claim = acquire(bob, .devices = { NIC });
+	ck_claimed(claim);
 }
 END_TEST
 
@@ -240,6 +334,32 @@ START_TEST(test_a_pf_and_its_functions_of_one_owner)
 	UNTIL(lease_gone(root, vf.lease));
 	UNTIL(lease_gone(root, pf.lease));
 	ck_driver(NIC, "e1000e");
+}
+END_TEST
+
+/* It leaves a lease whose group stays: that unbinds it as well. */
+START_TEST(test_a_pf_that_leaves_its_lease)
+{
+	static const char path[] = DEVICE_PATH "pci_0000_02_01_0";
+	_cleanup_claim_ struct claim pair = { .handoff = -EBADF }, vf = pair;
+
+	mock_pf(bed.host, NIC_A, 2);
+	UNTIL(property_is(root, path, "Device", "TotalVfs", "2"));
+	pair = acquire(alice, .devices = { NIC_A, NIC_B }, .mode = "group");
+	ck_claimed(pair);
+	ck_assert_str_eq(set_vfs(alice, path, 1), "");
+	vf = acquire(alice, .devices = { "0000:02:10.0" });
+	ck_claimed(vf);
+	ck_assert_str_eq(call_error(alice, pair.lease, "Lease", "RemoveDevices", "as", 1, NIC_A),
+			 "");
+	bed_sleep(600 * 1000);
+	ck_assert(!host_did("UNBIND " NIC_A " vfio-pci"));
+	ck_property(root, vf.lease, "Lease", "State", "leased");
+	ck_assert_str_eq(set_vfs(alice, path, 0), "GroupBusy");
+	ck_assert_str_eq(release(alice, vf.lease), "");
+	UNTIL(property_is(root, path, "Device", "State", "withheld"));
+	ck_driver(NIC_A, "");
+	ck_property(root, pair.lease, "Lease", "State", "leased");
 }
 END_TEST
 
@@ -336,6 +456,25 @@ START_TEST(test_over_a_crash)
 	daemon_start();
 	ck_property(root, NIC_PATH, "Device", "State", "host");
 	ck_assert(fence_is(NIC, "0"));
+}
+END_TEST
+
+/* Between those that go and those that come: there are as many as were asked for all the same. */
+START_TEST(test_a_crash_on_the_way)
+{
+	struct pending *making;
+
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	tree_write(bed.host->fd, "1000\n", "slow/NUMVFS/" NIC);
+	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 3);
+	UNTIL(fence_is(NIC, "0"));
+	daemon_kill();
+	call_drop(making);
+	daemon_start();
+	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", "3"));
+	UNTIL(fence_is(NIC, "1"));
+	ck_driver(NEW_0, "");
+	UNTIL(streq(set_vfs(root, NIC_PATH, 3), ""));
 }
 END_TEST
 
@@ -460,10 +599,16 @@ int main(void)
 	bed_test(suite, start, stop, test_never_from_under_a_lease, 1);
 	bed_test(suite, start, stop, test_what_the_host_does_with_them, 1);
 	bed_test(suite, start, stop, test_a_pf_and_its_functions_of_one_owner, 1);
+	bed_test(suite, start, stop, test_a_pf_that_leaves_its_lease, 1);
 	bed_test(suite, start, stop, test_another_program_of_the_owner, 1);
 	bed_test(suite, start, stop, test_meanwhile, 1);
 	bed_test(suite, start, stop, test_what_the_kernel_refuses, 1);
 	bed_test(suite, start, stop, test_over_a_crash, 2);
+	bed_test(suite, start, stop, test_a_crash_on_the_way, 1);
+	bed_test(suite, start, stop, test_those_on_vfio, 1);
+	bed_test(suite, start, stop, test_those_of_a_pf_on_vfio, 1);
+	bed_test(suite, start, stop, test_others_than_those_that_were_decided_about, 1);
+	bed_test(suite, start, stop, test_another_device_meanwhile, 1);
 	bed_test(suite, start, stop, test_a_failed_one, 1);
 	bed_test(suite, start, stop, test_its_lease_ends_meanwhile, 1);
 	bed_test(suite, start_broker, stop, test_while_the_daemon_probes, 1);

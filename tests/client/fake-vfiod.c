@@ -201,6 +201,9 @@ static int get_device(sd_bus *b, const char *path, const char *interface, const 
 		return sd_bus_message_append(m, "q", d->product);
 	if (streq(property, "Model"))
 		return sd_bus_message_append(m, "s", d->model);
+	if (streq(property, "Parent"))
+		return sd_bus_message_append(
+			m, "o", strncmp(d->name, "0000:02:", 8) == 0 ? devices[1].path : "/");
 	return d->use ? sd_bus_message_append(m, "as", 1, "block")
 		      : sd_bus_message_append(m, "as", 0);
 }
@@ -837,8 +840,32 @@ static int method_get_reset_domains(sd_bus_message *m, void *userdata, sd_bus_er
 	return sd_bus_reply_method_return(m, "a{sa(oo)}", 1, "function", 1, path, "/");
 }
 
+/*
+ * FAKE_LIMITS=N: the first N calls are too many at once. FAKE_NO_DOMAIN=PART: of the device with
+ * that in its path it cannot be told.
+ */
+static int method_get_reset_domain(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	static int refused;
+	const char *limits = getenv("FAKE_LIMITS"), *path = sd_bus_message_get_path(m);
+
+	if (limits && refused < atoi(limits)) {
+		refused++;
+		return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "ask again");
+	}
+	if (getenv("FAKE_NO_DOMAIN") && strstr(path, getenv("FAKE_NO_DOMAIN")))
+		return sd_bus_error_set(error, SD_BUS_ERROR_FAILED, "no idea");
+	/* The two NICs of one bus. */
+	return strstr(path, "0000_02_0")
+		       ? sd_bus_reply_method_return(m, "a(oo)", 2, devices[2].path, ROOT "/group/2",
+						    devices[3].path, ROOT "/group/2")
+		       : sd_bus_reply_method_return(m, "a(oo)", 1, path, "/");
+}
+
 static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("GetResetDomain", "", "a(oo)", method_get_reset_domain,
+		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("GetResetDomains", "", "a{sa(oo)}", method_get_reset_domains,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("GetUses", "", "as", method_get_uses, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -852,6 +879,7 @@ static const sd_bus_vtable device_vtable[] = {
 	SD_BUS_PROPERTY("Vendor", "q", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Product", "q", get_device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Model", "s", get_device, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Parent", "o", get_device, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Uses", "as", get_device, 0, 0),
 	SD_BUS_VTABLE_END,
 };

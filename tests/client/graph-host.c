@@ -104,6 +104,17 @@ static void add_iommu(struct picture *picture, int i)
 	add_string(iommu, "Driver", "intel-iommu");
 }
 
+static void add_domain(json_object *domains, int from, int to)
+{
+	_cleanup_strv_ char **devices = NULL;
+	char key[32];
+
+	for (int i = from; i < to; i++)
+		strv_extendf(&devices, DEVICE, i / 2, i % 2);
+	snprintf(key, sizeof(key), "%d %d", from, to);
+	add_paths(domains, key, devices);
+}
+
 int main(int argc, char *argv[])
 {
 	struct picture picture = { .objects = json_object_new_object() };
@@ -128,13 +139,10 @@ int main(int argc, char *argv[])
 	for (int i = 0; i < n / 12; i++)
 		add_lease(&picture, i, n);
 	for (int i = 2; i + 1 < n; i += 20) {
-		_cleanup_strv_ char **devices = NULL;
-		char key[16];
-
-		strv_extendf(&devices, DEVICE, i / 2, 0);
-		strv_extendf(&devices, DEVICE, i / 2, 1);
-		snprintf(key, sizeof(key), "%d", i);
-		add_paths(domains, key, devices);
+		add_domain(domains, i, i + 2);
+		/* All that is below the port, with the pair in it. */
+		if (i + 2 < n)
+			add_domain(domains, i, i + 18 < n ? i + 18 : n);
 	}
 	graph_write(stdout, &ctl, &picture, domains);
 	json_object_put(domains);

@@ -148,6 +148,16 @@ START_TEST(test_qemu_addresses)
 		{ "qemu -device {\"driver\":\"edu\",\"addr\":-1}", "" },
 		{ "qemu -device {\"driver\":\"edu\",\"addr\":256}", "" },
 		{ "qemu -device {nonsense", "" },
+		{ "qemu -nic user,model=e1000e,addr=6 -net nic,addr=7", "00:06.0 00:07.0" },
+		{ "qemu -device pc-dimm,memdev=m,addr=0x100000005", "" },
+		{ "qemu -M q35 -usb", "00:1d.0 00:1d.1 00:1d.2 00:1d.7" },
+		{ "qemu --usb -device edu,addr=5 --machine accel=tcg,type=pc-q35-9.0",
+		  "00:1d.0 00:1d.1 00:1d.2 00:1d.7 00:05.0" },
+		{ "qemu -machine q35,usb=on", "00:1d.0 00:1d.1 00:1d.2 00:1d.7" },
+		{ "qemu -machine q35 -usbdevice tablet", "00:1d.0 00:1d.1 00:1d.2 00:1d.7" },
+		{ "qemu -machine q35,usb=off", "" },
+		{ "qemu -M pc -usb", "" },
+		{ "qemu -usb -M", "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

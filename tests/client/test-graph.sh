@@ -30,9 +30,10 @@ for i in range(n):
     assert words.count(name) == 1, (name, words.count(name))
 for i in range((n + 1) // 2):
     assert "group %d" % i in words, i
-for i in range(min(4, (n + 1) // 2)):
-    assert "dmar%d" % i in words, i
-assert words.count("reset") == len(range(2, max(n - 1, 2), 20)), words.count("reset")
+for i in range(4):
+    assert words.count("dmar%d" % i) == 1, i
+pairs, buses = range(2, max(n - 1, 2), 20), range(2, max(n - 2, 2), 20)
+assert words.count("reset") == len(pairs) + len(buses), words.count("reset")
 if n >= 12:
     assert 'root: vm "0" \\' in words, [w for w in words if "vm" in w]
 if n > 5:
@@ -78,6 +79,10 @@ ties = [(a, b) for a, b in edges if "/device/" not in b]
 assert n < 12 or ties
 for a, b in ties:
     assert boxes[a][2] <= boxes[b][0], (a, b)
+# a device has a line to the innermost of its resets alone, and that one to the next
+resets = [(a, b) for a, b in ties if b.startswith("reset")]
+assert len({a for a, b in resets}) == len(resets)
+assert sum(a.startswith("reset") for a, b in resets) == len(buses)
 for b in {b for a, b in ties}:
     upper, lower = min(boxes[a][1] for a, c in ties if c == b), max(boxes[a][3] for a, c in ties if c == b)
     assert upper - 500 <= boxes[b][1] and boxes[b][3] <= lower + 500, (b, boxes[b], upper, lower)

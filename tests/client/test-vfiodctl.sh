@@ -107,6 +107,8 @@ out '^No leases'
 run 0 "$ctl" tree
 out '^dmar0  intel-iommu$' '^├─ group 2  host$' '^│  └─ 0000:02:02.0  host  e1000 '
 out '^groups whose IOMMU sysfs does not name$' 'no driver'
+out '0000:02:01.0 .*  reset reaches 0000:02:02.0  ' '0000:02:02.0 .*  reset reaches 0000:02:01.0  '
+[ "$(grep -c 'reset reaches' "$work/out")" = 2 ] || fail "resets that reach nobody else are shown"
 run 0 env LC_ALL=C "$ctl" tree
 out '^\|- group 2' '^\|  `- 0000:02:02.0'
 run 0 "$ctl" show 03:00.0
@@ -306,6 +308,18 @@ settle
 run 3 "$ctl" run --qemu --mode=cdev 03:00.0 -- echo qemu
 run 7 "$ctl" reload
 err '10-a.json:3:14: unknown key "x" \[PolicyInvalid\]'
+stop_fake
+# Too much at once: it asks again. One answer is that of a whole bus.
+start_fake FAKE_LIMITS=2 FAKE_NO_DOMAIN=02_02_0
+run 0 "$ctl" tree
+out '0000:02:01.0 .*  reset reaches 0000:02:02.0  ' '0000:02:02.0 .*  reset reaches 0000:02:01.0  '
+stop_fake
+# A picture that is not whole is none.
+start_fake FAKE_NO_DOMAIN=03_00_0
+run 1 "$ctl" tree
+err 'no idea'
+run 1 "$ctl" graph
+err 'no idea'
 stop_fake
 run 6 "$ctl" list
 

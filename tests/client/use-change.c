@@ -148,6 +148,38 @@ static void test_group(void)
 	vfiod_lease_free(lease);
 }
 
+/* Where a device is for the guest: at the place that is asked for, and known to who asked. */
+static void test_places(void)
+{
+	const char *const emulated[] = { "05.0", "6", NULL }, *const taken[] = { "07.0", NULL };
+	struct vfiod_lease *lease;
+	struct vfiod_error *error = NULL;
+
+	wait_home(NIC);
+	lease = acquire(NIC, "cdev");
+	CHECK(!vfiod_lease_guest_address(lease, NIC));
+	CHECK(vfiod_lease_reserve_guest_addresses(lease, emulated, NULL) >= 0);
+	CHECK(vfiod_lease_place_device(lease, NIC, "6", &error) < 0);
+	CHECK(vfiod_error_code(error) == VFIOD_ERROR_ADDRESS_TAKEN);
+	error = vfiod_error_free(error);
+	/* No device is not every device. */
+	CHECK(vfiod_lease_place_device(lease, NULL, "7", NULL) == -EINVAL);
+	CHECK(vfiod_lease_place_device(lease, NIC, NULL, NULL) == -EINVAL);
+	CHECK(!vfiod_lease_guest_address(lease, NIC));
+	CHECK(vfiod_lease_place_device(lease, NIC, "7", NULL) >= 0);
+	CHECK(strcmp(vfiod_lease_guest_address(lease, NIC), "00:07.0") == 0);
+	CHECK(!vfiod_lease_guest_address(lease, NIC_A));
+	CHECK(vfiod_lease_reserve_guest_addresses(lease, taken, &error) < 0);
+	CHECK(vfiod_error_code(error) == VFIOD_ERROR_ADDRESS_TAKEN);
+	error = vfiod_error_free(error);
+	add(lease, NIC_A, NIC_B);
+	CHECK(vfiod_lease_place_devices(lease, NULL) >= 0);
+	CHECK(strcmp(vfiod_lease_guest_address(lease, NIC), "00:07.0") == 0);
+	CHECK(strcmp(vfiod_lease_guest_address(lease, NIC_A), "00:1e.0") == 0);
+	CHECK(vfiod_lease_release(lease, NULL) >= 0);
+	vfiod_lease_free(lease);
+}
+
 static void test_wrong(void)
 {
 	struct vfiod_lease *lease;
@@ -193,6 +225,7 @@ int main(void)
 	CHECK(vfiod_client_new(&client) >= 0);
 	test_cdev();
 	test_group();
+	test_places();
 	test_wrong();
 	vfiod_client_free(client);
 	puts("all good");

@@ -327,6 +327,17 @@ void mock_device_add(struct mock_host *mock, const char *bus, const char *name, 
 	mk_event(mock->fd, "add", bus, name, path, NULL, NULL);
 }
 
+void mock_mdev_add(struct mock_host *mock, const char *name, const char *parent, const char *type)
+{
+	_cleanup_free_ char *path =
+		mock_asprintf("sys/devices/%s/mdev_supported_types/%s", parent, type);
+
+	tree_mkdir(mock->fd, "%s", path);
+	mock_device_add(mock, "mdev", name, parent, 0, NULL);
+	tree_link(mock->fd, path, "sys/devices/%s/%s/mdev_type", parent, name);
+	mk_probe(mock->fd, "mdev", name);
+}
+
 static void remove_virtfn(struct mock_host *mock, const char *path)
 {
 	_cleanup_free_ char *parent = tree_link_path(mock->fd, "%s/physfn", path);
@@ -389,8 +400,12 @@ static void remove_functions(struct mock_host *mock, const char *path)
 	for (int i = 0; i < 256; i++) {
 		_cleanup_free_ char *name = tree_link_name(mock->fd, "%s/virtfn%d", path, i);
 
-		if (name)
-			mock_device_remove(mock, "pci", name);
+		if (!name)
+			continue;
+		/* Under the rescan lock of the whole machine. */
+		if (mk_is_held(mock->fd, name))
+			mk_log(mock->fd, "BLOCKED %s\n", name);
+		mock_device_remove(mock, "pci", name);
 	}
 }
 

@@ -68,6 +68,11 @@ void mock_pf(struct mock_host *mock, const char *name, unsigned int total);
 /* A device of another bus, with group 0 for none. */
 void mock_device_add(struct mock_host *mock, const char *bus, const char *name, const char *parent,
 		     int group, const char *iommu);
+/*
+ * A mediated device, which comes with its driver: of a type ("mtty-1") of a parent, below
+ * sys/devices. What a write to the type's `create` does.
+ */
+void mock_mdev_add(struct mock_host *mock, const char *name, const char *parent, const char *type);
 /* Removes a device, its children, and its group if it was the last; "remove" event. */
 void mock_device_remove(struct mock_host *mock, const char *bus, const char *name);
 /* Moves a device to another group: what a new boot or a replug does. */

@@ -12,7 +12,8 @@
  *   fail/OP/DEVICE   "ERRNO [COUNT [AFTER]]": OP fails so, COUNT times (0: always), but for its
  *                    first AFTER times; "ignore": it does nothing and says 0; "kill": who
  *                    does it is killed before it does anything
- *                    OP: OVERRIDE, UNBIND, PROBE, BIND, RESET; STORE (of an attribute); GROUP (of a
+ *                    OP: OVERRIDE, UNBIND, PROBE, BIND, RESET, NUMVFS; REMOVE
+ *                    and CREATE of a mediated device; STORE (of an attribute); GROUP (of a
  *                    group); OPEN, ATTACH, SETTLE, GRANT for others
  *   fail-at          "ERRNO N": of all that the daemon does, counted from 0 in `calls` while this
  *                    is there, the Nth fails so; `failed` is there then, and says which it was

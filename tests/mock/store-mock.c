@@ -40,6 +40,21 @@ static int reset(int root, const char *device, const char *attr, const char *tex
 	return mk_fault(root, "RESET", device);
 }
 
+static int remove_mdev(int root, const char *device)
+{
+	struct mock_host mock = { .fd = root };
+	int r;
+
+	if (!tree_exists(root, "sys/bus/mdev/devices/%s", device))
+		return -ENOENT;
+	r = mk_fault(root, "REMOVE", device);
+	mk_log(root, "REMOVE %s %d\n", device, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	mock_device_remove(&mock, "mdev", device);
+	return 0;
+}
+
 int store_device(const struct host *host, const char *subsystem, const char *device,
 		 const char *attr, const char *value)
 {
@@ -58,6 +73,8 @@ int store_device(const struct host *host, const char *subsystem, const char *dev
 
 		return mock_set_num_vfs(&mock, device, (unsigned int)atoi(text));
 	}
+	if (streq(subsystem, "mdev") && streq(attr, "remove"))
+		return remove_mdev(root, device);
 	/* Any other attribute just has the value afterwards. */
 	path = mk_device_path(root, subsystem, device);
 	if (!path || !tree_exists(root, "%s/%s", path, attr))
@@ -115,12 +132,28 @@ int store_group(const struct host *host, uint32_t group, const char *attr, const
 	return 0;
 }
 
-/* The mocked one is probed in place. */
-int store_mdev_anew(const struct host *host, const char *device)
+/* "./devices/PARENT/mdev_supported_types/TYPE" */
+int store_mdev_create(const struct host *host, const char *type, const char *device)
 {
 	_cleanup_close_ int root = open_root(host);
+	_cleanup_free_ char *parent = NULL;
+	const char *types = strstr(type, "/mdev_supported_types/");
+	struct mock_host mock = { .fd = root };
+	int r;
 
-	return root < 0 ? root : mk_probe(root, "mdev", device);
+	if (root < 0)
+		return root;
+	if (!types || strncmp(type, "./devices/", 10) != 0 || !tree_exists(root, "sys/%s", type))
+		return -ENOENT;
+	r = mk_fault(root, "CREATE", device);
+	mk_log(root, "CREATE %s %d\n", device, r);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (tree_exists(root, "sys/bus/mdev/devices/%s", device))
+		return -EEXIST;
+	parent = mock_asprintf("%.*s", (int)(types - type) - 10, type + 10);
+	mock_mdev_add(&mock, device, parent, strrchr(type, '/') + 1);
+	return 0;
 }
 
 int store_bus(const struct host *host, const char *subsystem, const char *attr, const char *value)

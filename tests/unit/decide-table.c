@@ -120,6 +120,7 @@ const char pin_policy[] =
 	"{\"version\":1,\"pools\":{"
 	"\"good\":{\"devices\":[{\"address\":\"0000:2[0-3]:*\","
 	"\"pin\":{\"serial\":\"" SERIAL "\"}}]},"
+	"\"any\":{\"devices\":[{\"address\":\"0000:2[0-3]:*\"}]},"
 	"\"bad\":{\"devices\":[{\"address\":\"0000:23:*\",\"pin\":{\"vendor\":\"8086\"}}]}},"
 	"\"rules\":[{\"id\":\"nic\",\"subjects\":[{\"users\":[\"*\"]}],"
 	"\"devices\":[{\"address\":\"0000:00:02.0\",\"pin\":{\"vendor\":\"8086\","
@@ -1110,7 +1111,13 @@ const struct row rows[] = {
 	  .policy = pin_policy,
 	  .devices = "pool:good*2",
 	  .reason = REASON_POOL_EMPTY,
-	  .says = "4 pin" },
+	  .says = "4 pin",
+	  .says2 = "0000:22:00.0 is not what is pinned: serial number none, not " SERIAL "." },
+	{ .what = "what one pool has pinned otherwise another one gives",
+	  .policy = pin_policy,
+	  .devices = "pool:good pool:any",
+	  .node = 3,
+	  .plan = "0000:21:00.0 grant vfio-pci,0000:22:00.0 grant vfio-pci" },
 	{ .what = "what is named: the pool's pin is nothing to it",
 	  .policy = pin_policy,
 	  .devices = "0000:22:00.0",

@@ -8,6 +8,7 @@
 #include "daemon/caps.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -60,7 +61,7 @@ static int check_dropped(void)
 {
 	uint64_t had = status("CapPrm"), kept = had & table_mask();
 
-	if (caps_drop() != 0)
+	if (caps_drop(CAPS_DAEMON) != 0)
 		return 1;
 	if (status("CapEff") != (kept & ~latent_mask()) || status("CapPrm") != kept)
 		return 2;
@@ -71,7 +72,7 @@ static int check_dropped(void)
 	if (status("NoNewPrivs") != 1)
 		return 5;
 	/* It is fine to be asked again with nothing left to drop, as in the unit's sandbox. */
-	if (caps_drop() != 0)
+	if (caps_drop(CAPS_DAEMON) != 0)
 		return 6;
 	return status("CapEff") != (kept & ~latent_mask()) ? 7 : 0;
 }
@@ -81,7 +82,7 @@ static int check_unprivileged(void)
 {
 	if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
 		return 1;
-	return caps_drop() == -EPERM ? 0 : 2;
+	return caps_drop(CAPS_DAEMON) == -EPERM ? 0 : 2;
 }
 
 /* Keeps those, of what there is, in the permitted and the effective set. */
@@ -162,7 +163,7 @@ static int check_refused(const char *names, bool capset_allowed)
 		return 21;
 	if (!capset_allowed && forbid_capset() != 0)
 		return 22;
-	if (caps_drop() != -EPERM)
+	if (caps_drop(CAPS_DAEMON) != -EPERM)
 		return 23;
 	if (read(ends[0], text, sizeof(text) - 1) <= 0)
 		return 24;
@@ -203,9 +204,58 @@ static int check_ambient_refused(void)
 	return check_refused("(CAP_KILL)", false);
 }
 
+/* The child that runs name services' modules: root's files are open to it still. */
+static int check_forget(void)
+{
+	if (caps_drop(CAPS_DAEMON) != 0 || caps_forget() != 0)
+		return 41;
+	if (status("CapEff") || status("CapPrm") || status("CapInh") || status("CapAmb"))
+		return 42;
+	return caps_raise(CAP_SYS_ADMIN) == -EPERM && caps_raise(CAP_KILL) == -EPERM ? 0 : 43;
+}
+
+/*
+ * The net keeps none, and has nothing to say of those that it does not miss: by hand, as
+ * ExecStopPost= of the unit, and in a unit of its own, which leaves it none and no capset().
+ */
+static int check_none(uint64_t bound, bool capset_allowed)
+{
+	char text[4096] = "";
+	int ends[2];
+
+	if (pipe2(ends, O_NONBLOCK) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
+		return 31;
+	if (bound != UINT64_MAX && bound_by(bound) != 0)
+		return 32;
+	if (!capset_allowed && forbid_capset() != 0)
+		return 33;
+	if (caps_drop(CAPS_NONE) != 0)
+		return 34;
+	if (status("CapEff") || status("CapPrm") || status("CapInh") || status("CapAmb"))
+		return 35;
+	if (status("CapBnd") & ~(bound & table_mask()))
+		return 36;
+	return read(ends[0], text, sizeof(text)) > 0 ? 37 : 0;
+}
+
+static int check_none_by_hand(void)
+{
+	return check_none(UINT64_MAX, true);
+}
+
+static int check_none_after_the_daemon(void)
+{
+	return check_none(table_mask(), true);
+}
+
+static int check_none_in_its_unit(void)
+{
+	return check_none(0, false);
+}
+
 static int check_not_root(void)
 {
-	return caps_drop() == -EPERM ? 0 : 1;
+	return caps_drop(CAPS_DAEMON) == -EPERM ? 0 : 1;
 }
 
 START_TEST(test_drop)
@@ -220,6 +270,10 @@ START_TEST(test_drop)
 	run(check_widened);
 	run(check_widened_filtered);
 	run(check_ambient_refused);
+	run(check_forget);
+	run(check_none_by_hand);
+	run(check_none_after_the_daemon);
+	run(check_none_in_its_unit);
 }
 END_TEST
 
@@ -264,6 +318,14 @@ START_TEST(test_unit)
 }
 END_TEST
 
+START_TEST(test_unfence_unit)
+{
+	_cleanup_free_ char *unit = read_source("systemd/vfiod-unfence.service.in");
+
+	ck_assert_ptr_nonnull(strstr(unit, "\nCapabilityBoundingSet=\n"));
+}
+END_TEST
+
 /* The page names each, and no other that the daemon has. */
 START_TEST(test_man)
 {
@@ -283,6 +345,7 @@ int main(void)
 
 	tcase_add_test(tcase, test_drop);
 	tcase_add_test(tcase, test_unit);
+	tcase_add_test(tcase, test_unfence_unit);
 	tcase_add_test(tcase, test_man);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

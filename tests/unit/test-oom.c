@@ -112,16 +112,17 @@ static void setup(void)
 	world_init(&world);
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
 		world_add_device(&world, &devices[i]);
-	world_set_policy(&world,
-			 "{\"version\":1,"
-			 "\"pools\":{\"nics\":{\"devices\":[{\"class\":\"02\"}]}},\"rules\":["
-			 "{\"id\":\"no\",\"subjects\":[{\"users\":[1]}],"
-			 "\"devices\":[{\"class\":\"01\"}],\"deny\":true},"
-			 "{\"id\":\"other\",\"subjects\":[{\"users\":[\"*\"]}],"
-			 "\"devices\":[{\"class\":\"01\"}],\"allow\":[\"acquire\"]},"
-			 "{\"id\":\"all\",\"subjects\":[{\"users\":[\"*\"]}],"
-			 "\"devices\":[{\"address\":\"*\"}],\"allow\":[\"acquire\"],"
-			 "\"consent\":{\"drivers\":[\"*\"]}}]}");
+	world_set_policy(&world, "{\"version\":1,"
+				 "\"pools\":{\"nics\":{\"devices\":[{\"class\":\"02\"}]},"
+				 "\"odd\":{\"devices\":[{\"class\":\"02\",\"pin\":{\"serial\":"
+				 "\"00-00-00-00-00-00-00-01\"}}]}},\"rules\":["
+				 "{\"id\":\"no\",\"subjects\":[{\"users\":[1]}],"
+				 "\"devices\":[{\"class\":\"01\"}],\"deny\":true},"
+				 "{\"id\":\"other\",\"subjects\":[{\"users\":[\"*\"]}],"
+				 "\"devices\":[{\"class\":\"01\"}],\"allow\":[\"acquire\"]},"
+				 "{\"id\":\"all\",\"subjects\":[{\"users\":[\"*\"]}],"
+				 "\"devices\":[{\"address\":\"*\"}],\"allow\":[\"acquire\"],"
+				 "\"consent\":{\"drivers\":[\"*\"]}}]}");
 	world_add_lease(&world, &lease);
 }
 
@@ -130,8 +131,8 @@ static void teardown(void)
 	world_done(&world);
 }
 
-static const char *const requests[] = { "pool:nics", "0000:00:02.0", "0000:00:03.0", "0000:00:04.0",
-					"none" };
+static const char *const requests[] = { "pool:nics",	"pool:nics*3",	"pool:odd", "0000:00:02.0",
+					"0000:00:03.0", "0000:00:04.0", "none" };
 
 START_TEST(test_decide)
 {

@@ -132,6 +132,15 @@ START_TEST(test_serial)
 	put_capability(config, 0x140, 2, 0x100);
 	ck_assert_int_eq(serial_from_config(config, 4096, serial), 0);
 	ck_assert_str_eq(serial, "");
+	/* A device that went away between its header and its number. */
+	memset(config, 0xff, sizeof(config));
+	put_capability(config, 0x100, 1, 0x140);
+	put_capability(config, 0x140, 3, 0);
+	memset(config + 0x144, 0xff, 8);
+	ck_assert_int_eq(serial_from_config(config, 4096, serial), SERIAL_UNREADABLE);
+	ck_assert_str_eq(serial, "");
+	memset(config, 0, sizeof(config));
+	put_capability(config, 0x100, 1, 0x140);
 	/* Too near to the end to be whole; a device that does not answer. */
 	put_capability(config, 0x140, 3, 0xffc);
 	put_capability(config, 0x140, 1, 0xff8);
@@ -150,6 +159,8 @@ static void check_difference(const char *pin, const char *device, const char *ex
 	_cleanup_free_ char *json = NULL, *text = NULL;
 	const struct device *d = topology_device(&world.topology, device);
 	const struct device_match *broken;
+	size_t size;
+	FILE *f;
 
 	ck_assert_int_ge(
 		asprintf(&json,
@@ -165,7 +176,9 @@ static void check_difference(const char *pin, const char *device, const char *ex
 		return;
 	}
 	ck_assert_ptr_nonnull(broken);
-	text = pin_difference(broken, d);
+	f = open_memstream(&text, &size);
+	pin_put_difference(f, broken, d);
+	fclose(f);
 	ck_assert_str_eq(text, expected_text);
 }
 

@@ -10,6 +10,7 @@
 
 #include <check.h>
 #include <stdio.h>
+#include <time.h>
 
 static struct topology t;
 static struct ledger ledger;
@@ -284,6 +285,7 @@ static void ck_missing(const struct lease *l, const char *name, const char *text
 START_TEST(missing)
 {
 	struct lease *l, *other;
+	struct device *vf;
 	struct lease_device *d;
 
 	usual();
@@ -299,9 +301,13 @@ START_TEST(missing)
 	ck_missing(l, "6:0.0",
 		   "6:1.0: the host has it, on pcieport, 8:0.0: the host has it, on "
 		   "e1000e");
-	/* Nobody has it, and no driver: nobody minds. */
+	/* Nobody has it, and no driver: nobody minds. Unless the host shows its console there. */
 	give(l, "9:0.0", DEVICE_GRANTED);
 	ck_missing(l, "9:0.0", "");
+	vf = topology_device(&t, "0000:09:10.2");
+	ck_assert_int_eq(use_list_add(&vf->uses, USE_CONSOLE, "the console is on it"), 0);
+	ck_missing(l, "9:0.0", "9:10.2: the host's console is on it");
+	use_list_done(&vf->uses);
 	give(other, "9:10.0", DEVICE_GRANTED);
 	ck_missing(l, "9:0.0", "9:10.0: lease bbbb of user 1001 has it");
 	ck_assert_int_eq(free_and_strdup(&other->name, "vm2"), 0);
@@ -377,12 +383,24 @@ static struct decision *decision(const struct plan_row *rows, size_t n)
 	return d;
 }
 
-static char *prospects_text(const struct policy *policy, struct decision *d)
+static const char *no_bar(const struct device *bridge, void *userdata)
+{
+	return NULL;
+}
+
+/* userdata: of which bridge the kernel says no. */
+static const char *bar(const struct device *bridge, void *userdata)
+{
+	return streq(bridge->name, userdata) ? "it is not to be" : NULL;
+}
+
+static char *prospects_text_barred(const struct policy *policy, struct decision *d,
+				   reset_bar_fn barred, const char *bridge)
 {
 	_cleanup_strv_ char **lines = NULL;
 	struct reset_prospects p;
 
-	ck_assert_int_eq(reset_prospects(&t, policy, &ledger, d, &p), 0);
+	ck_assert_int_eq(reset_prospects(&t, policy, &ledger, d, barred, (void *)bridge, &p), 0);
 	for (size_t i = 0; i < p.n; i++)
 		ck_assert_int_eq(strv_extendf(&lines, "%s %s%s%s%s%s", p.items[i].device + 5,
 					      reset_kind_to_string(p.items[i].kind),
@@ -392,6 +410,11 @@ static char *prospects_text(const struct policy *policy, struct decision *d)
 				 0);
 	reset_prospects_done(&p);
 	return strv_join(lines, "\n");
+}
+
+static char *prospects_text(const struct policy *policy, struct decision *d)
+{
+	return prospects_text_barred(policy, d, no_bar, NULL);
 }
 
 START_TEST(prospects)
@@ -480,6 +503,63 @@ START_TEST(prospects_refused)
 }
 END_TEST
 
+/* What the kernel does not do for the daemon it does for a VMM that has all of it. */
+START_TEST(prospects_barred)
+{
+	struct rule rule = { .id = (char *)"r", .verbs = 1U << VERB_ACQUIRE | 1U << VERB_RESET };
+	struct policy policy = { .rules = &rule, .n_rules = 1 };
+	const struct plan_row rows[] = { { "2:0.0", ACTION_GRANT }, { "8:0.0", ACTION_GRANT } };
+	_cleanup_(decision_freep) struct decision *d = decision(rows, 2);
+	_cleanup_free_ char *text = NULL;
+
+	usual();
+	text = prospects_text_barred(&policy, d, bar, "0000:00:02.0");
+	ck_assert_str_eq(text, "02:00.0 function vmm vfiod\n"
+			       "02:00.0 slot vmm: not by vfiod: it is not to be\n"
+			       "02:00.0 bus vmm: not by vfiod: it is not to be\n"
+			       "08:00.0 function vmm vfiod\n"
+			       "08:00.0 slot vmm vfiod\n"
+			       "08:00.0 bus vmm vfiod");
+}
+END_TEST
+
+/* A host with thousands of devices: whoever asks, and anybody may, does not keep the others. */
+START_TEST(many)
+{
+	struct reset_domain domain;
+	const char *why;
+
+	PUT("0:1.0", NULL, 1, "pcieport");
+	PUT("1:0.0", "0:1.0", 2, "igb", "flr");
+	for (unsigned int i = 1; i < 256; i++) {
+		_cleanup_free_ char *name = NULL;
+
+		ck_assert_int_ge(asprintf(&name, "1:%x.%x", i / 8, i % 8), 0);
+		PUT(name, "0:1.0", 100 + i, NULL, "flr", .pf = "1:0.0");
+	}
+	PUT("0:2.0", NULL, 3, "pcieport");
+	for (unsigned int i = 0; i < 5000; i++) {
+		_cleanup_free_ char *name = NULL;
+
+		ck_assert_int_ge(asprintf(&name, "%x:%x.%x", 2 + i / 256, i / 8 % 32, i % 8), 0);
+		PUT(name, "0:2.0", 1000 + i, NULL, "flr");
+	}
+	/* Of this process alone, and far more than it takes. */
+	for (int kind = 0; kind < RESET_AUTO; kind++) {
+		clock_t before = clock();
+
+		for (int i = 0; i < 10; i++) {
+			ck_assert_int_eq(reset_domain(&t, find("1:0.0"), kind, &domain, &why), 0);
+			ck_assert_uint_eq(domain.n, 256);
+			reset_domain_done(&domain);
+		}
+		ck_assert_msg(clock() - before < 2 * CLOCKS_PER_SEC, "%s: ten took %f s",
+			      reset_kind_to_string(kind),
+			      (double)(clock() - before) / CLOCKS_PER_SEC);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reset");
@@ -497,6 +577,8 @@ int main(void)
 	tcase_add_test(tcase, prospects);
 	tcase_add_test(tcase, prospects_of_a_pf);
 	tcase_add_test(tcase, prospects_refused);
+	tcase_add_test(tcase, prospects_barred);
+	tcase_add_test(tcase, many);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -154,6 +154,8 @@ else
 	both_come kill-all
 	systemctl kill --kill-whom=all -s KILL vfiod
 	both_are_right kill-all
+	like "kill-all: the unit of last resort was started" "$(journalctl -b -o cat -u vfiod-unfence)" 'The Kernel Probes'
+	is "kill-all: no net misses a capability" "$(journalctl -b -o cat -u vfiod -u vfiod-unfence | grep 'is missing:' || :)" ''
 	starts_again kill-all
 
 	# ExecStopPost= is all that is left then

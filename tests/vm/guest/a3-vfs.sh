@@ -3,7 +3,7 @@
 #
 # Virtual functions that are made and unmade while their PF, or one of them, is leased: no host driver
 # gets one, nobody else gets one of a leased PF, and nobody is stuck while a VMM keeps one.
-# kernels: iommufd hotplug
+# kernels: hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

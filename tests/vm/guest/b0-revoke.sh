@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Revocation, rung by rung: a holder that ignores it is named, nobody is stuck, and it is killed where policy says so.
+# kernels: stock
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Hot-plug into a QEMU that runs, over QMP with the fds of AddDevices, and out of it again; a fenced device too.
+# kernels: stock hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

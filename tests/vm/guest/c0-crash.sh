@@ -17,6 +17,7 @@ mapfile -t pair < <(behind "08.0/$bridge")
 auto=$(fd_modes | awk '{ print $1 }')
 everyday_policy
 sed -i 's/"id": "nics",/& "revoke": "kill",/; s/"persist"\]/"persist", "reset"]/' /etc/vfiod/policy.d/50-test.json
+sed -i 's/"acquire", "withhold"\]/"acquire", "withhold", "sriov"]/; s/"rules": \[/&\n    { "id": "serial", "subjects": [ { "users": ["alice", "bob"] } ], "devices": [ { "subsystem": "mdev" } ], "allow": ["acquire"], "modes": ["cdev", "group", "node"] },/' /etc/vfiod/policy.d/50-test.json
 # Where the kernel honours it, new devices are the daemon's to probe, and the kernel's again whenever it dies.
 [ "$VM_KERNEL" != hotplug ] || sed -i 's/"version": 1,/& "hotplug": { "probe": "broker" },/' /etc/vfiod/policy.d/50-test.json
 use_faulty_daemon
@@ -68,6 +69,7 @@ story_function() {
 	ensure_home crash || return
 	within 10 switch_is 1 || { echo "the switch of its VFs is off"; return 1; }
 }
+[ "$VM_KERNEL" = hotplug ] || unwatch 09.0
 # The function is reset, and then all that is below its port.
 story_reset() {
 	local kind until=$((SECONDS + 60))
@@ -80,6 +82,39 @@ story_reset() {
 	done
 	inspect bob || return
 	ensure_home crash
+}
+# Virtual functions are made, others in their place, one is leased, and all are taken away.
+has_functions() {
+	local until=$((SECONDS + 60))
+	until tell alice call "$(device_path "$function")" org.vfiod1.Device SetNumVfs u "$1"; do
+		[ $SECONDS -lt $until ] || { echo "there are not $1 functions: $said"; return 1; }
+		sleep 0.1
+	done
+	[ "$(<"$pci/$function/sriov_numvfs")" = "$1" ] || { echo "there should be $1 functions"; return 1; }
+	within 10 switch_is 1 || { echo "the switch of its VFs is off"; return 1; }
+}
+story_functions() {
+	local vf
+	has_functions 2 && has_functions 1 || return
+	vf=$(basename "$(readlink "$pci/$function/virtfn0")")
+	[ -z "$(driver_of "$vf" || :)" ] || { echo "$vf has a driver"; return 1; }
+	ensure_leased alice crash "mode=$auto" "$vf" || return
+	inspect bob || return
+	ensure_home crash || return
+	has_functions 0
+}
+# It is removed and made anew each time that it is bound.
+uuid=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
+mdev=/sys/bus/mdev/devices/$uuid
+mdev_is_bound() { [ -e $mdev/driver ]; }
+story_mediated() {
+	[ -e $mdev ] || echo $uuid >/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create || return
+	ensure_leased alice crash "mode=$auto" $uuid || return
+	mdev_is_bound || { echo "$uuid has no driver"; return 1; }
+	inspect bob || return
+	ensure_home crash || return
+	within 10 mdev_is_bound || { echo "$uuid is not there, or has no driver"; return 1; }
+	timeout 20 sh -c "echo 1 >$mdev/remove"
 }
 # Its fds are open while the daemon dies once more, and when it is released.
 story_held() {
@@ -171,7 +206,7 @@ story_revoked() {
 	ensure_home crash
 }
 # Cheapest first: a point is killed in the first story that passes it.
-stories=(plain failing node function reset held changed_fds changed_node interfered newcomer revoked)
+stories=(plain failing node function reset functions mediated held changed_fds changed_node interfered newcomer revoked)
 
 # ---- what they pass without a crash
 
@@ -226,7 +261,7 @@ crash_at() {
 
 # Here a sample; all of it with --all, and what matches with --points.
 seed=${VM_SEED:-$((RANDOM * 32768 + RANDOM))}
-sample=10
+sample=5
 if [ -n "${VM_ALL:-}" ]; then
 	printf '%s\n' "${rows[@]}" | grep -E -- "$VM_ALL" >"$VM_STATE/rows" || :
 	check "rows are chosen" test -s "$VM_STATE/rows"
@@ -243,5 +278,6 @@ dismiss judge
 unset 'client_pid[judge]'
 use_shipped_daemon
 check "the shipped daemon runs again" daemon_up
+watch_again
 no_policy
 end

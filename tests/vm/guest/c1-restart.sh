@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A QEMU with a device keeps running through restarts, kills and upgrades of vfiod, a worker stuck in the kernel too.
-# kernels: iommufd hotplug
+# kernels: hotplug
 # limit: 600 s
 # shellcheck disable=SC2016  # what is in single quotes is jq's
 set -euo pipefail

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The IOMMU describes itself, and says when it comes into use and when it is used no more.
-# kernels: iommufd hotplug
+# kernels: hotplug
 # limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Resets of a function, a slot and a bus: done where the lease has all of it, by vfiod and by the VMM, else refused.
-# kernels: iommufd hotplug
+# kernels: hotplug
 # limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
@@ -45,6 +45,24 @@ tipg=0x410
 mark() { tell "$1" bar0 "device:$2" $tipg 0x00000001 && tell "$1" bar0 "device:$2" $tipg && [ "$said" = "ok 0x1" ]; }
 was_reset() { tell "$1" bar0 "device:$2" $tipg && [ "$said" != "ok 0x1" ]; }
 reset_of() { tell "$1" call "$2" org.vfiod1.Lease Reset As "$3" "$4"; }
+
+# ---- pciehp would take it for a removal
+check "pciehp watches the NIC's slot" eval "[ -e $pciehp/0000:00:09.0:pcie* ]"
+if [ "$VM_KERNEL" = iommufd ]; then
+	client alice alice
+	tells "alice has the NIC" alice acquire h mode=group "$nic"
+	path=$(lease)
+	for kind in slot bus; do
+		refused "no reset of kind $kind" ModeUnsupported pciehp alice call "$path" org.vfiod1.Lease Reset As "$nic" "$kind"
+	done
+	check "a function's has nothing to do with it" reset_of alice "$path" "$nic" function
+	check "the NIC has its driver" has_driver "$nic" vfio-pci
+	tells "released" alice release "$path"
+	check "home" within 20 at_home "$nic" e1000e
+	like "explain says so" "$(as alice vfiodctl explain --mode=group "$nic")" "$nic +bus +vmm .*pciehp"
+	dismiss alice
+	unwatch 09.0 0a.0 0c.0
+fi
 
 for mode in $(fd_modes); do
 	client alice alice
@@ -175,6 +193,7 @@ udevadm settle --timeout=20
 
 echo default >"$pci/$nic/reset_method"
 vfiodctl rescan
+watch_again
 
 # ---- the daemon has no such capability in effect
 pid=$(systemctl show -P MainPID vfiod)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # An error of a device reaches its owner and nobody else; one that failed is given to nobody until that is cleared.
-# kernels: iommufd hotplug
+# kernels: iommufd
 # limit: 600 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Virtual functions made by whom the policy lets, leased to two users, while the PF is refused to both.
-# kernels: iommufd hotplug
+# kernels: hotplug
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"

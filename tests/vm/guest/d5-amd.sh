@@ -32,6 +32,7 @@ capability_is "of up to six levels" table-levels '[1,2,3,4,5,6]'
 capability_is "which are all bits of an address" address-bits 64
 capability_is "page sizes" page-sizes '[4096,2097152,1073741824]'
 capability_is "and the powers of two between" any-page-size true
+capability_is "an entry of theirs can force snooping" snoop-control true
 capability_is "invalidation of all" invalidate-all true
 capability_is "invalidations are queued" queued-invalidation true
 capability_is "guest APIC" guest-apic true

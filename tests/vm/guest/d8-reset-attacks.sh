@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A reset meets somebody who holds the device in the kernel, a device that goes, and a host driver that comes.
-# kernels: iommufd
+# kernels: hotplug
 # limit: 400 s
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh

@@ -24,6 +24,12 @@ check_intel_iommu() {
 	is "domains" "$(capability "$path" domains)" 65536
 	is "draining of writes" "$(capability "$path" write-drain)" "$(flag dma-drain on)"
 	is "PASIDs" "$(capability "$path" pasid)" "$(flag x-pasid-mode off)"
+	is "the second stage" "$(capability "$path" second-stage)" true
+	is "no first stage" "$(capability "$path" first-stage)" false
+	is "requests for supervisors" "$(capability "$path" supervisor-requests)" "$(flag x-scalable-mode off)"
+	# QEMU 7.2 leaves the size 0, which is one bit
+	[ "$(flag x-pasid-mode off)" = false ] ||
+		is "bits of a PASID" "$(capability "$path" pasid-bits)" $(((0x$(cat /sys/class/iommu/dmar0/intel-iommu/ecap) >> 35 & 31) + 1))
 	is "page requests" "$(capability "$path" pri)" false
 	is "nested translation" "$(capability "$path" nested)" false
 	is "coherent walks" "$(capability "$path" coherent)" false

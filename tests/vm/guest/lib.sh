@@ -95,6 +95,24 @@ mac_of() { cat "$pci/$1"/net/*/address 2>/dev/null; }
 nic_of() { (cd "$pci/$1/net" 2>/dev/null && printf '%s\n' *) | head -1; }
 cdev_of() { (cd "$pci/$1/vfio-dev" 2>/dev/null && printf '%s\n' *) | head -1; }
 has_iommufd() { [ -e /dev/iommu ]; }
+# unwatch 09.0…: pciehp lets go of these ports, until watch_again. Before Linux 7.1 it takes the reset of a bus for a
+# removal, and vfiod has none done where it watches.
+pciehp=/sys/bus/pci_express/drivers/pciehp
+unwatched=()
+unwatch() {
+	local port service
+	for port; do
+		for service in "$pciehp/0000:00:$port":pcie*; do
+			echo "${service##*/}" >$pciehp/unbind
+			unwatched+=("${service##*/}")
+		done
+	done
+}
+watch_again() {
+	local service
+	for service in "${unwatched[@]}"; do echo "$service" >$pciehp/bind; done
+	unwatched=()
+}
 
 # The picture of the host that has to be the same before and after every test.
 host_picture() {

@@ -21,8 +21,10 @@
 # command line (vmtest.iommu=), to hold what vfiod makes of it against it.
 machine_iommu() {
 	case $1 in
-	intel) echo "intel-iommu,intremap=on,caching-mode=on" ;;
+	intel) echo "intel-iommu,intremap=on,caching-mode=on,aw-bits=39" ;;
 	wide) echo "intel-iommu,intremap=on,caching-mode=off,aw-bits=48,device-iotlb=on,snoop-control=on" ;;
+	# QEMU has PASIDs in scalable mode alone, and no device TLB with them
+	pasid) echo "intel-iommu,intremap=on,caching-mode=on,aw-bits=48,x-scalable-mode=on,x-pasid-mode=on" ;;
 	amd) echo "amd-iommu,intremap=on,device-iotlb=on" ;;
 	virtio) echo "virtio-iommu-pci,addr=6,boot-bypass=off,packed=on" ;;
 	*) die "no machine has the name $1" ;;
