@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Two NICs behind one bridge: nothing is taken that was not named, the withheld stays shut.
-# kernels: stock
+# kernels: iommufd
 set -euo pipefail
 # shellcheck source=tests/vm/guest/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
