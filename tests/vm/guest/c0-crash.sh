@@ -198,10 +198,16 @@ is "every point of the list is passed" "$(unpassed)" ""
 
 # crash_at STORY POINT VICTIM: one row of it
 crash_at() {
-	local out=$VM_STATE/out status=0 before=$SECONDS
-	rm -f $faults/*
-	echo "$3" >"$faults/$2"
-	tell_story "$1" >"$out" 2>&1 || status=1
+	local out=$VM_STATE/out status before=$SECONDS try
+	for try in 1 2 3; do
+		rm -f $faults/*
+		echo "$3" >"$faults/$2"
+		status=0
+		tell_story "$1" >"$out" 2>&1 || status=1
+		# A guard that is quicker than who interferes has less to do: the story is told again.
+		if [ $status != 0 ] || [ ! -e "$faults/$2" ]; then break; fi
+		echo "# $1, $2: not passed when told for the $try. time"
+	done
 	[ ! -e "$faults/$2" ] || { echo "the point was not passed" >>"$out"; status=1; }
 	if [ $status = 0 ]; then ok "$1, $2: the $3 killed, everything home ($((SECONDS - before)) s)"; else
 		not_ok "$1, $2: the $3 killed"
