@@ -13,8 +13,10 @@
 /*
  * Its steps, by their index in a report.
  *
- * The probe finds no driver of that name, but takes the device lock: a driver's probe that was
- * under way when the override was written is over then, and the driver, if it won, is seen.
+ * A driver whose probe is under way has its link: the first unbind waits for it. The probe that is
+ * asked for finds no driver of that name; where the kernel was about to ask one when the override
+ * was written, and it has no link yet, the probe takes the device lock, that is over then, and the
+ * driver, if it won, is seen (docs/kernel.md, 28).
  */
 enum {
 	FENCE_OVERRIDE,

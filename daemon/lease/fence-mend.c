@@ -32,7 +32,10 @@ static void add(struct builder *b, struct step step)
 	b->steps[b->plan.n++] = step;
 }
 
-/* Away from whatever has it; the probe finds nothing and waits for what was under way. */
+/*
+ * Away from whatever has it, as a fence does (fence-child.h). An unbind that somebody else began,
+ * and that waits for the VMM, is not waited for: what is bound after that shows it (VERIFY).
+ */
 static void add_shut(struct builder *b)
 {
 	add(b, (struct step){ .kind = STEP_OVERRIDE, .arg = OVERRIDE_NONE });

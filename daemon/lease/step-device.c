@@ -322,7 +322,8 @@ int step_settle(struct step_run *run, const struct step *step)
 	r = device_override(run, step->device, OVERRIDE_NONE);
 	if (r < 0)
 		return r;
-	r = sysfs_wait_unbound(run->host, run->subsystem, step->device);
+	r = sysfs_wait_unbound(run->host, run->subsystem, step->device,
+			       step->lease_device->target_driver);
 	if (r < 0)
 		return say(run, r, "whether its unbind is over cannot be found out: %s",
 			   strerror(-r));

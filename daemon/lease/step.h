@@ -18,8 +18,8 @@
 	X(OVERRIDE)    /* driver_override = arg (NULL clears) */                                   \
 	X(UNBIND)      /* unbind from whatever driver; blocks until the last fd is gone */         \
 	X(UNBIND_VFIO) /* the same, but only from a VFIO driver: another one is left alone */      \
-	X(SETTLE)      /* where no driver is bound: override none, and a wait for the device lock: \
-			  unbinds elsewhere are over then; binds nothing; not for another device   \
+	X(SETTLE)      /* where no driver is bound: override none, and whatever unbinds elsewhere  \
+			  are under way are over (sysfs_wait_unbound()); not for another device    \
 			  that has come to the address */                                          \
 	X(PROBE)       /* drivers_probe; with an arg (the driver it had) once more if none has it; \
 			  done too where that does not help, with a word in the report */          \

@@ -162,7 +162,8 @@ static int wait_no_group(const struct host *host, const char *subsystem, const c
  * (bus_rescan_devices_helper() in drivers/base/bus.c); that driver's own `unbind` takes the device
  * lock first, and finds nothing left to do. Of every other driver it is -ENODEV.
  */
-static int wait_vfio_unbound(const struct host *host, const char *subsystem, const char *device)
+static int wait_vfio_unbound(const struct host *host, const char *subsystem, const char *device,
+			     const char *vfio_driver)
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_strv_ char **drivers = NULL;
@@ -170,18 +171,19 @@ static int wait_vfio_unbound(const struct host *host, const char *subsystem, con
 
 	if (asprintf(&path, "bus/%s/drivers", subsystem) < 0)
 		return -ENOMEM;
-	r = attr_list(host->sys, path, &drivers);
+	/* A list that cannot be read is no empty one. */
+	r = need(attr_list(host->sys, path, &drivers));
 	STRV_FOREACH (driver, drivers) {
-		if (r < 0 || !driver_is_vfio(*driver, NULL))
+		if (r < 0 || !driver_is_vfio(*driver, vfio_driver))
 			continue;
 		r = store_driver(host, subsystem, *driver, "unbind", device);
 		if (r == -ENODEV || r == -ENOENT)
 			r = 0;
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
-int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device)
+static int need_override_none(const struct host *host, const char *subsystem, const char *device)
 {
 	_cleanup_free_ char *override = NULL;
 	int r;
@@ -191,9 +193,19 @@ int sysfs_wait_unbound(const struct host *host, const char *subsystem, const cha
 	r = sysfs_get_override(host, subsystem, device, &override);
 	if (r < 0)
 		return r;
-	if (!streq0(override, OVERRIDE_NONE))
-		return -EPERM;
-	r = wait_vfio_unbound(host, subsystem, device);
+	return streq0(override, OVERRIDE_NONE) ? 0 : -EPERM;
+}
+
+int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device,
+		       const char *vfio_driver)
+{
+	int r = need_override_none(host, subsystem, device);
+
+	if (r >= 0)
+		r = wait_vfio_unbound(host, subsystem, device, vfio_driver);
+	/* Again: that may have taken hours, and its address may be another device's by now. */
+	if (r >= 0)
+		r = need_override_none(host, subsystem, device);
 	if (r < 0)
 		return r;
 	/* Takes the device lock, finds no driver of this name, and lets go of it. */

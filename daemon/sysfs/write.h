@@ -33,10 +33,12 @@ int sysfs_unbind(const struct host *host, const char *subsystem, const char *dev
 int sysfs_probe(const struct host *host, const char *subsystem, const char *device);
 /*
  * Returns when no unbind of the device from a VFIO driver is under way: one that somebody else
- * began shows as "no driver" long before it is over. The override must be "none" (else -EPERM):
- * what is bound by then is unbound, and a probe that is asked for finds nothing.
+ * began shows as "no driver" long before it is over. The override must be "none", at the end too
+ * (else -EPERM): what is bound by then is unbound, and a probe that is asked for finds nothing.
+ * vfio_driver: one that does not tell by its name that it is VFIO's (driver_is_vfio()); or NULL.
  */
-int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device);
+int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device,
+		       const char *vfio_driver);
 /* The bound driver: 0 and a string of the caller, or NULL. -ENOENT: the device is gone. */
 int sysfs_get_driver(const struct host *host, const char *subsystem, const char *device,
 		     char **driver);

@@ -728,6 +728,8 @@ START_TEST(vf_of_a_leased_pf)
 
 	go(VF_A);
 	go(VF_B);
+	UNTIL(property_is(alice, DEVICE_PATH "pci_0000_08_00_0", "Device", "VirtualFunctions",
+			  "[]"));
 	claim = acquire(alice, .devices = { PF });
 	ck_claimed(claim);
 	vf_comes(_i ? 8 : 21, "vfio-pci");

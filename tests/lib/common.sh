@@ -56,7 +56,7 @@ short_hash() { sha256sum | cut -c1-16; }
 
 packages_build=(autoconf automake libtool make gcc libc6-dev pkg-config libsystemd-dev libudev-dev
 	libcap-ng-dev libacl1-dev libjson-c-dev uthash-dev check libumockdev-dev umockdev dbus systemd
-	rsync xz-utils spin graphviz)
+	rsync xz-utils spin graphviz procps)
 packages_lint=(clang clang-format libxml2-utils git libclang-rt-14-dev shellcheck man-db groff mandoc valgrind)
 packages_vm=(mmdebstrap qemu-system-x86 qemu-utils socat e2fsprogs pciutils xz-utils bc bison flex libelf-dev
 	libssl-dev cpio kmod gcc make pkg-config libsystemd-dev debian-archive-keyring)

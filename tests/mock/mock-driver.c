@@ -7,6 +7,7 @@
 #include "daemon/util/fd.h"
 #include "tests/mock/tree.h"
 
+#include <err.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -359,23 +360,45 @@ void mk_driver_registered(int root, const char *bus, const char *driver)
 
 /*
  * The driver is the kernel's until its removal is over, long after the link went: a lock that
- * whoever unbinds has meanwhile. -EBADF: somebody else has it.
+ * whoever unbinds has meanwhile, on a file with the driver's name. -EBADF: somebody else has it.
  */
-static int mark_unbinding(int root, const char *device, int how)
+static int lock_unbinding(int root, const char *device, int how)
 {
 	_cleanup_free_ char *path = mock_asprintf("unbinding/%s", device);
 	_cleanup_close_ int fd = -EBADF;
 
 	tree_mkdir(root, "unbinding");
 	fd = openat(root, path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	return fd >= 0 && flock(fd, LOCK_EX | how) == 0 ? STEAL_FD(fd) : -EBADF;
+	return fd >= 0 && flock(fd, how) == 0 ? STEAL_FD(fd) : -EBADF;
 }
 
+static int mark_unbinding(int root, const char *device, const char *driver)
+{
+	int fd = lock_unbinding(root, device, LOCK_EX);
+
+	if (fd < 0 || ftruncate(fd, 0) != 0 ||
+	    pwrite(fd, driver, strlen(driver), 0) != (ssize_t)strlen(driver))
+		err(1, "mock: unbinding/%s", device);
+	return fd;
+}
+
+/* Shared: who else looks at the same moment is not taken for an unbind. */
 static bool is_unbinding(int root, const char *device)
 {
-	_cleanup_close_ int fd = mark_unbinding(root, device, LOCK_NB);
+	_cleanup_close_ int fd = lock_unbinding(root, device, LOCK_SH | LOCK_NB);
 
 	return fd < 0;
+}
+
+/* dev->driver, without the lock: what `unbind` asks first. */
+static bool is_driver(int root, const char *path, const char *device, const char *driver)
+{
+	_cleanup_free_ char *bound = tree_link_name(root, "%s/driver", path), *leaves = NULL;
+
+	if (bound || !is_unbinding(root, device))
+		return streq0(bound, driver);
+	leaves = tree_read(root, "unbinding/%s", device);
+	return streq0(leaves, driver);
 }
 
 /* drivers_probe: success says nothing, except that DMA ownership makes it EINVAL. */
@@ -428,13 +451,14 @@ int mk_unbind(int root, const char *bus, const char *driver, const char *device)
 	bool vfio;
 	int r;
 
-	if (!path)
+	if (!path || !is_driver(root, path, device, driver))
 		return -ENODEV;
 	lock = lock_device(root, device);
-	unbinding = mark_unbinding(root, device, 0);
 	bound = tree_link_name(root, "%s/driver", path);
-	if (!bound || !streq(bound, driver))
-		return -ENODEV;
+	/* Whoever was faster has done it. */
+	if (!streq0(bound, driver))
+		return 0;
+	unbinding = mark_unbinding(root, device, driver);
 	r = mk_fault(root, "UNBIND", device);
 	mk_log(root, "UNBIND %s %s %d\n", device, driver, r);
 	if (r != 0)

@@ -107,7 +107,7 @@ START_TEST(gone)
 	ck_assert_int_eq(sysfs_probe(&host, "pci", NIC), -ENODEV);
 	ck_assert_int_eq(sysfs_get_identity(&host, "pci", NIC, ids), -ENOENT);
 	ck_assert_int_eq(sysfs_get_bus_master(&host, NIC, &on), -ENOENT);
-	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC), -ENOENT);
+	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC, NULL), -ENOENT);
 }
 END_TEST
 
@@ -141,9 +141,9 @@ START_TEST(probe)
 	ck_assert_int_eq(sysfs_set_override(&host, "pci", NIC, "none"), 0);
 	ck_assert_int_eq(sysfs_probe(&host, "pci", NIC), 0);
 	expect_driver(NIC, NULL);
-	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC), 0);
+	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC, NULL), 0);
 	ck_assert_int_eq(sysfs_set_override(&host, "pci", NIC, NULL), 0);
-	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC), -EPERM);
+	ck_assert_int_eq(sysfs_wait_unbound(&host, "pci", NIC, NULL), -EPERM);
 	expect_driver(NIC, NULL);
 	/* Its group's DMA belongs to somebody. */
 	tree_write(mock->fd, "", "owned/9");
@@ -186,7 +186,7 @@ static int child_unbind(void)
 
 static int child_wait(void)
 {
-	return sysfs_wait_unbound(&host, "pci", NIC);
+	return sysfs_wait_unbound(&host, "pci", NIC, NULL);
 }
 
 static bool ended(pid_t pid, int *status)
@@ -219,6 +219,57 @@ START_TEST(unbind_waits)
 	ck_assert_int_eq(waitpid(wait, &other, 0), wait);
 	ck_assert_int_eq(status, 0);
 	ck_assert_int_eq(other, 0);
+}
+END_TEST
+
+/* Somebody else's unbind is under way, and this waits for it. */
+static pid_t wait_for_other(pid_t *unbind)
+{
+	pid_t wait;
+
+	bind_vfio();
+	held = mk_open(mock->fd, NIC);
+	ck_assert_int_ge(held, 0);
+	*unbind = in_child(child_unbind);
+	for (int i = 0; i < 1000 && tree_exists(mock->fd, "dev/vfio/devices/vfio0"); i++)
+		usleep(2000);
+	expect_driver(NIC, NULL);
+	ck_assert_int_eq(sysfs_set_override(&host, "pci", NIC, "none"), 0);
+	wait = in_child(child_wait);
+	usleep(50000);
+	return wait;
+}
+
+/* Meanwhile the override was cleared: nothing is asked for a driver then. */
+START_TEST(override_cleared_meanwhile)
+{
+	int status = -1;
+	pid_t unbind, wait = wait_for_other(&unbind);
+
+	ck_assert_int_eq(sysfs_set_override(&host, "pci", NIC, NULL), 0);
+	held = fd_close(held);
+	ck_assert_int_eq(waitpid(unbind, &status, 0), unbind);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(waitpid(wait, &status, 0), wait);
+	ck_assert_int_ne(status, 0);
+	expect_driver(NIC, NULL);
+}
+END_TEST
+
+/* Which drivers there are cannot be read: that is not "over". */
+START_TEST(drivers_unknown)
+{
+	int fd = mock->fd, status = -1;
+	pid_t unbind, wait = wait_for_other(&unbind);
+
+	ck_assert(!ended(wait, &status));
+	ck_assert_int_eq(renameat(fd, "sys/bus/pci/drivers", fd, "sys/bus/pci/aside"), 0);
+	ck_assert_int_lt(sysfs_wait_unbound(&host, "pci", NIC, NULL), 0);
+	ck_assert_int_eq(renameat(fd, "sys/bus/pci/aside", fd, "sys/bus/pci/drivers"), 0);
+	held = fd_close(held);
+	ck_assert_int_eq(waitpid(unbind, &status, 0), unbind);
+	ck_assert_int_eq(waitpid(wait, &status, 0), wait);
+	ck_assert_int_eq(status, 0);
 }
 END_TEST
 
@@ -322,6 +373,8 @@ int main(void)
 	tcase_add_test(tc, swap);
 	tcase_add_test(tc, probe);
 	tcase_add_test(tc, unbind_waits);
+	tcase_add_test(tc, override_cleared_meanwhile);
+	tcase_add_test(tc, drivers_unknown);
 	tcase_add_test(tc, unbind_races);
 	tcase_add_test(tc, identity);
 	tcase_add_test(tc, bus_master);

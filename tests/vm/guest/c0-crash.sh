@@ -28,8 +28,9 @@ check "under the policy of this test" as alice vfiodctl explain "--mode=$auto" "
 # is leased, so it comes and goes by what an administrator writes.
 newcomer=${pair[0]%.*}
 newcomer=${newcomer%:*}:03.0
-qmp device_add '{"driver":"e1000","bus":"br1","addr":"3","id":"newcomer","romfile":""}' >/dev/null || :
-within 3 test -e "$pci/$newcomer" || :
+# Not waited for where its slot is taken; one that comes when nobody looks for it any more spoils a story.
+! qmp device_add '{"driver":"e1000","bus":"br1","addr":"3","id":"newcomer","romfile":""}' >/dev/null ||
+	within 15 test -e "$pci/$newcomer" || :
 remove_newcomer() { [ ! -e "$pci/$newcomer" ] || echo 1 >"$pci/$newcomer/remove"; }
 remove_newcomer
 add_newcomer() {
@@ -245,10 +246,16 @@ is "every point of the list is passed" "$(unpassed)" ""
 
 # crash_at STORY POINT VICTIM: one row of it
 crash_at() {
-	local out=$VM_STATE/out status=0 before=$SECONDS
-	rm -f $faults/*
-	echo "$3" >"$faults/$2"
-	tell_story "$1" >"$out" 2>&1 || status=1
+	local out=$VM_STATE/out status before=$SECONDS try
+	for try in 1 2 3; do
+		rm -f $faults/*
+		echo "$3" >"$faults/$2"
+		status=0
+		tell_story "$1" >"$out" 2>&1 || status=1
+		# A guard that is quicker than who interferes has less to do: the story is told again.
+		if [ $status != 0 ] || [ ! -e "$faults/$2" ]; then break; fi
+		echo "# $1, $2: not passed when told for the $try. time"
+	done
 	[ ! -e "$faults/$2" ] || { echo "the point was not passed" >>"$out"; status=1; }
 	if [ $status = 0 ]; then ok "$1, $2: the $3 killed, everything home ($((SECONDS - before)) s)"; else
 		not_ok "$1, $2: the $3 killed"

@@ -323,7 +323,8 @@ group_is() { [ "$(group_state "$1")" = "$2" ]; }
 device_state() { property "$(device_path "$1")" Device State | tr -d '"'; }
 lease_state() { property "$1" Lease State | tr -d '"'; }
 
-# quickly NAME COMMAND…: succeeds, and takes no more than three seconds
+# quickly NAME COMMAND…: succeeds, and takes no more than fifteen seconds, on a machine that others are
+# busy on too; what is stuck takes longer (a call of the bus 25, of the client 130)
 quickly() {
 	local name=$1 from=$SECONDS
 	shift
