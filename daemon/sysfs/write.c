@@ -186,11 +186,8 @@ static int wait_vfio_unbound(const struct host *host, const char *subsystem, con
 static int need_override_none(const struct host *host, const char *subsystem, const char *device)
 {
 	_cleanup_free_ char *override = NULL;
-	int r;
+	int r = sysfs_get_override(host, subsystem, device, &override);
 
-	if (!bus_has_override(subsystem))
-		return wait_no_group(host, subsystem, device);
-	r = sysfs_get_override(host, subsystem, device, &override);
 	if (r < 0)
 		return r;
 	return streq0(override, OVERRIDE_NONE) ? 0 : -EPERM;
@@ -199,8 +196,11 @@ static int need_override_none(const struct host *host, const char *subsystem, co
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device,
 		       const char *vfio_driver)
 {
-	int r = need_override_none(host, subsystem, device);
+	int r;
 
+	if (!bus_has_override(subsystem))
+		return wait_no_group(host, subsystem, device);
+	r = need_override_none(host, subsystem, device);
 	if (r >= 0)
 		r = wait_vfio_unbound(host, subsystem, device, vfio_driver);
 	/* Again: that may have taken hours, and its address may be another device's by now. */
