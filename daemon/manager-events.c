@@ -57,24 +57,46 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 	}
 }
 
-static void on_sriov_settled(const char *device, void *userdata)
+/*
+ * The event of a new one comes before its first probe, which the VF fence refuses. While it is
+ * tried the driver's link is there all the same (really_probe(), driver_sysfs_add()), and no event
+ * says that it has gone: what was read then is read again, as are those whose events were lost, or
+ * were before their links.
+ */
+static void read_functions(struct manager *manager, char *const *names)
 {
-	struct manager *manager = userdata;
-	const struct device *physical;
-	int r = scan_one(&manager->scanner, "pci", device);
+	STRV_FOREACH (name, names) {
+		struct device *function;
+		int r = scan_one(&manager->scanner, "pci", *name);
 
-	if (r < 0)
-		log_warning("reading %s: %s", device, strerror(-r));
-	physical = topology_device(&manager->topology, device);
-	/* Also those whose events were lost, or were before their links. */
-	STRV_FOREACH (name, physical ? physical->virtual_functions : NULL) {
-		struct device *function = topology_device(&manager->topology, *name);
-
+		if (r < 0)
+			log_warning("reading %s: %s", *name, strerror(-r));
+		function = topology_device(&manager->topology, *name);
+		/* A survey may have looked meanwhile too. */
+		if (function && !function->driver)
+			use_list_done(&function->uses);
 		if (!function || !manager->probing)
 			continue;
 		function->unprobed = true;
 		probing_function_made(manager->probing, *name);
 	}
+}
+
+static void on_sriov_settled(const char *device, void *userdata)
+{
+	struct manager *manager = userdata;
+	int r = scan_one(&manager->scanner, "pci", device);
+	const struct device *physical = topology_device(&manager->topology, device);
+	_cleanup_strv_ char **names = NULL;
+
+	if (r >= 0 && physical && physical->virtual_functions) {
+		/* A copy: reading them may put others in the topology's place. */
+		names = strv_copy(physical->virtual_functions);
+		r = names ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		log_warning("reading %s: %s", device, strerror(-r));
+	read_functions(manager, names);
 	survey_poke(manager->survey);
 }
 
@@ -105,6 +127,22 @@ void manager_on_surveyed(const char *device, void *userdata)
 	if (d)
 		bus_announce_group(manager->bus, d->group_id, false);
 }
+
+static void on_stale(const char *device, void *userdata)
+{
+	struct manager *manager = userdata;
+	const struct device *d = topology_device(&manager->topology, device);
+	_cleanup_free_ char *subsystem = d ? strdup(d->subsystem) : NULL;
+	int r = subsystem ? scan_one(&manager->scanner, subsystem, device) : -ENOMEM;
+
+	if (r < 0)
+		log_warning("reading %s: %s", device, strerror(-r));
+}
+
+const struct survey_ops manager_survey_ops = {
+	.changed = manager_on_surveyed,
+	.stale = on_stale,
+};
 
 int manager_rescan(struct manager *manager)
 {

@@ -347,7 +347,7 @@ static int open_host(struct manager *manager)
 	features_release(&manager->host, release);
 	manager->autoprobe_honoured = autoprobe_release_honours(release);
 	manager->reset_spares_hotplug = sysfs_reset_spares_hotplug(release);
-	return survey_new(manager->event, &manager->host, &manager->topology, manager_on_surveyed,
+	return survey_new(manager->event, &manager->host, &manager->topology, &manager_survey_ops,
 			  manager, &manager->survey);
 }
 

@@ -7,6 +7,7 @@
 #include "daemon/sysfs/attr.h"
 #include "daemon/sysfs/serial.h"
 #include "daemon/sysfs/uses.h"
+#include "daemon/sysfs/write.h"
 #include "daemon/util/child.h"
 #include "daemon/util/log.h"
 
@@ -23,7 +24,7 @@ struct survey {
 	sd_event *event;
 	const struct host *host;
 	struct topology *topology;
-	survey_changed_fn changed;
+	const struct survey_ops *ops;
 	void *userdata;
 	struct child *child;
 	sd_event_source *timer;
@@ -38,8 +39,17 @@ struct survey {
  * time it is read, its address may be another device's
  */
 
-#define SERIAL	 "serial" /* no kind of use */
-#define EEH_WORD "eeh"	  /* nor this */
+#define SERIAL	    "serial" /* no kind of use */
+#define EEH_WORD    "eeh"    /* nor this */
+#define DRIVER_WORD "driver" /* nor this: it is another one than the topology has */
+
+/* What one message says. */
+struct finding {
+	struct use_list uses;
+	const char *serial; /* or NULL; in the message */
+	int eeh;	    /* EEH_INVALID: not known */
+	bool stale;
+};
 
 /* Asks the firmware, which may take its time (eeh_pe_state_show()). */
 static int read_eeh(const struct host *host, const struct device *device)
@@ -56,19 +66,34 @@ static int read_eeh(const struct host *host, const struct device *device)
 	return eeh_state_parse(text);
 }
 
-static int report(int sock, const struct device *device, const struct use_list *uses,
-		  const char *serial, int eeh)
+/*
+ * While a probe that fails in the end is under way the driver's link is there, and no event says
+ * that it has gone (really_probe()): what was read at that moment would be believed for ever.
+ */
+static bool has_other_driver(const struct host *host, const struct device *device)
 {
+	_cleanup_free_ char *driver = NULL;
+
+	return sysfs_get_driver(host, device->subsystem, device->name, &driver) >= 0 &&
+	       !streq0(driver, device->driver);
+}
+
+static int report(int sock, const struct device *device, const struct finding *finding)
+{
+	const struct use_list *uses = &finding->uses;
 	char message[8192];
 	size_t used = (size_t)snprintf(message, sizeof(message), "%s %" PRIu64 "\n", device->name,
 				       device->identity);
 
-	if (eeh >= 0)
+	if (finding->stale)
+		used += (size_t)snprintf(message + used, sizeof(message) - used,
+					 DRIVER_WORD "\t\n");
+	if (finding->eeh >= 0)
 		used += (size_t)snprintf(message + used, sizeof(message) - used, EEH_WORD "\t%s\n",
-					 eeh_state_to_string((enum eeh_state)eeh));
-	if (serial)
+					 eeh_state_to_string((enum eeh_state)finding->eeh));
+	if (finding->serial)
 		used += (size_t)snprintf(message + used, sizeof(message) - used, SERIAL "\t%s\n",
-					 serial);
+					 finding->serial);
 	for (size_t i = 0; i < uses->n; i++) {
 		int k = snprintf(message + used, sizeof(message) - used, "%s\t%.512s\n",
 				 use_kind_to_string(uses->items[i].kind), uses->items[i].text);
@@ -85,12 +110,17 @@ static int report_one(const struct survey *survey, int sock, const struct device
 		      const struct use_list *uses)
 {
 	char serial[SERIAL_SIZE];
-	bool known = false;
+	struct finding finding = {
+		.uses = *uses,
+		.eeh = read_eeh(survey->host, device),
+		.stale = has_other_driver(survey->host, device),
+	};
 
 	/* It does not change while the device is there. */
-	if (!device->serial && streq(device->subsystem, "pci"))
-		known = serial_find(survey->host, device->name, serial);
-	return report(sock, device, uses, known ? serial : NULL, read_eeh(survey->host, device));
+	if (!device->serial && streq(device->subsystem, "pci") &&
+	    serial_find(survey->host, device->name, serial))
+		finding.serial = serial;
+	return report(sock, device, &finding);
 }
 
 static int survey_main(int sock, void *userdata)
@@ -119,7 +149,7 @@ static int survey_main(int sock, void *userdata)
 
 /* ---- the parent */
 
-static int parse_uses(char *text, struct use_list *uses, const char **serial, int *eeh)
+static int parse(char *text, struct finding *finding)
 {
 	char *state = NULL;
 
@@ -131,29 +161,42 @@ static int parse_uses(char *text, struct use_list *uses, const char **serial, in
 			continue;
 		*tab = 0;
 		if (streq(line, SERIAL))
-			*serial = tab + 1;
+			finding->serial = tab + 1;
 		if (streq(line, EEH_WORD))
-			*eeh = eeh_state_from_string(tab + 1);
+			finding->eeh = eeh_state_from_string(tab + 1);
+		if (streq(line, DRIVER_WORD))
+			finding->stale = true;
 		kind = use_kind_from_string(line);
 		if (kind < 0)
 			continue;
-		r = use_list_add(uses, (enum use_kind)kind, "%s", tab + 1);
+		r = use_list_add(&finding->uses, (enum use_kind)kind, "%s", tab + 1);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+/* Whether it is news. */
+static bool take(struct device *device, struct finding *finding)
+{
+	bool changed = device_take_uses(device, &finding->uses) == TOPOLOGY_CHANGED;
+
+	if (finding->serial && device_set_serial(device, finding->serial) == TOPOLOGY_CHANGED)
+		changed = true;
+	if (finding->eeh >= 0 && (int)device->eeh != finding->eeh) {
+		device->eeh = (enum eeh_state)finding->eeh;
+		changed = true;
+	}
+	return changed;
+}
+
 static void on_message(struct child *child, const void *data, size_t size, void *userdata)
 {
 	struct survey *survey = userdata;
 	_cleanup_free_ char *text = strndup(data, size);
-	struct use_list uses = { 0 };
-	const char *serial = NULL;
+	struct finding finding = { .eeh = EEH_INVALID };
 	struct device *device;
 	char *end, *identity;
-	int eeh = EEH_INVALID;
-	bool changed;
 
 	end = text ? strchr(text, '\n') : NULL;
 	if (!end)
@@ -165,19 +208,18 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 	*identity++ = 0;
 	device = topology_device(survey->topology, text);
 	if (!device || device->identity != strtoull(identity, NULL, 10) ||
-	    parse_uses(end + 1, &uses, &serial, &eeh) < 0) {
-		use_list_done(&uses);
+	    parse(end + 1, &finding) < 0) {
+		use_list_done(&finding.uses);
 		return;
 	}
-	changed = device_take_uses(device, &uses) == TOPOLOGY_CHANGED;
-	if (serial && device_set_serial(device, serial) == TOPOLOGY_CHANGED)
-		changed = true;
-	if (eeh >= 0 && (int)device->eeh != eeh) {
-		device->eeh = (enum eeh_state)eeh;
-		changed = true;
+	/* Its uses were looked for as those of a driver that it has no more. */
+	if (finding.stale) {
+		use_list_done(&finding.uses);
+		survey->ops->stale(text, survey->userdata);
+		return;
 	}
-	if (changed)
-		survey->changed(text, survey->userdata);
+	if (take(device, &finding))
+		survey->ops->changed(text, survey->userdata);
 }
 
 static void schedule(struct survey *survey, uint64_t usec)
@@ -201,7 +243,7 @@ static void on_exited(struct child *child, int status, void *userdata)
 	finish(userdata);
 }
 
-static const struct child_ops ops = {
+static const struct child_ops child_ops = {
 	.name = "vfiod-survey",
 	.main = survey_main,
 	.message = on_message,
@@ -224,7 +266,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	const int keep[] = { survey->host->sys, survey->host->dev, survey->host->proc };
 	int r;
 
-	r = child_spawn(survey->event, &ops, keep, ARRAY_SIZE(keep), survey, &survey->child);
+	r = child_spawn(survey->event, &child_ops, keep, ARRAY_SIZE(keep), survey, &survey->child);
 	if (r < 0) {
 		log_warning("cannot look at the devices' uses: %s", strerror(-r));
 		return 0;
@@ -269,7 +311,7 @@ static int watch_mounts(struct survey *survey)
 }
 
 int survey_new(sd_event *event, const struct host *host, struct topology *topology,
-	       survey_changed_fn changed, void *userdata, struct survey **ret)
+	       const struct survey_ops *ops, void *userdata, struct survey **ret)
 {
 	_cleanup_(survey_freep) struct survey *survey = calloc(1, sizeof(*survey));
 	int r;
@@ -279,7 +321,7 @@ int survey_new(sd_event *event, const struct host *host, struct topology *topolo
 	survey->event = event;
 	survey->host = host;
 	survey->topology = topology;
-	survey->changed = changed;
+	survey->ops = ops;
 	survey->userdata = userdata;
 	survey->mountinfo = -EBADF;
 	r = sd_event_add_time_relative(event, &survey->timer, CLOCK_MONOTONIC, SETTLE_USEC,

@@ -12,11 +12,17 @@
 #include <systemd/sd-event.h>
 
 struct survey;
-typedef void (*survey_changed_fn)(const char *device, void *userdata);
 
-/* changed: the uses of a device, in the topology already, are others now. -errno. */
+struct survey_ops {
+	/* The uses of a device, in the topology already, are others now. */
+	void (*changed)(const char *device, void *userdata);
+	/* Its driver is another one than the topology has: it is to be read again. */
+	void (*stale)(const char *device, void *userdata);
+};
+
+/* ops: borrowed for as long as the survey lives. -errno. */
 int survey_new(sd_event *event, const struct host *host, struct topology *topology,
-	       survey_changed_fn changed, void *userdata, struct survey **survey);
+	       const struct survey_ops *ops, void *userdata, struct survey **survey);
 struct survey *survey_free(struct survey *survey);
 DEFINE_CLEANUP(struct survey *, survey_free)
 

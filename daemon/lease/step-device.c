@@ -187,15 +187,12 @@ int step_inspect(struct step_run *run, const struct step *step)
 	return find_uses(run, step, driver, step->exclusive, step->exclusive ? &held : NULL);
 }
 
-int step_check(struct step_run *run, const struct step *step)
+static int check_state(struct step_run *run, const struct step *step, char **ret_driver)
 {
 	const struct lease_device *d = step->lease_device;
 	_cleanup_free_ char *driver = NULL, *override = NULL;
-	int r;
+	int r = read_state(run, step, &driver, &override);
 
-	r = step_identity(run, step);
-	if (r >= 0)
-		r = read_state(run, step, &driver, &override);
 	if (r < 0)
 		return r;
 	if (!streq0(driver, d->saved_driver))
@@ -204,12 +201,30 @@ int step_check(struct step_run *run, const struct step *step)
 	if (!streq0(override, d->saved_override))
 		return say(run, -ESTALE, "its driver_override is \"%s\" now, it was \"%s\"",
 			   override ? override : "", d->saved_override ? d->saved_override : "");
+	*ret_driver = STEAL(driver);
+	return 0;
+}
+
+int step_check(struct step_run *run, const struct step *step)
+{
+	_cleanup_free_ char *driver = NULL, *after = NULL;
+	int r;
+
+	r = step_identity(run, step);
+	if (r >= 0)
+		r = check_state(run, step, &driver);
+	if (r < 0)
+		return r;
 	held_fds_done(&run->held);
 	run->held = (struct held_fds){ 0 };
 	r = find_uses(run, step, driver, true, &run->held);
-	if (r < 0)
+	if (r < 0 || !run->report.uses)
 		return r;
-	return run->report.uses ? -EBUSY : 0;
+	/* A NIC without its interface: what is unbound, or goes, loses its driver's link before. */
+	r = check_state(run, step, &after);
+	if (r < 0)
+		run->report.uses = 0;
+	return r < 0 ? r : -EBUSY;
 }
 
 /* ---- swapping */

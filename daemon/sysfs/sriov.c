@@ -21,6 +21,13 @@
 #define WAIT_USEC  (20 * 1000)
 #define WAIT_TRIES 500
 
+/*
+ * The first probe by a driver that asks for that (PROBE_PREFER_ASYNCHRONOUS: nvme) is a kernel
+ * worker's where pci_bus_add_device() calls device_initial_probe() (Linux 7.2), and reads the
+ * fence only then. Nothing says that it is over: it has this long to find the fence up.
+ */
+#define LATE_PROBE_USEC (100 * 1000)
+
 static const char *const sriov_step_table[SRIOV_STEP_MAX] = {
 	[SRIOV_READ] = "read",	   [SRIOV_LOOK] = "look",	[SRIOV_FENCE] = "fence",
 	[SRIOV_UNBIND] = "unbind", [SRIOV_LOWER] = "lower",	[SRIOV_RAISE] = "raise",
@@ -250,6 +257,8 @@ static int fenced(struct run *run)
 	fault_point(VFS_FENCED);
 	if (r >= 0)
 		r = go(run);
+	if (r >= 0 && run->order->n > 0)
+		usleep(LATE_PROBE_USEC);
 	/* Whatever came of it. */
 	k = sriov_lower_fence(run->host, device, state);
 	if (r >= 0 && k < 0) {

@@ -143,6 +143,18 @@ START_TEST(test_functions_come_and_go)
 }
 END_TEST
 
+/* The VF fence refuses the first probe, whose driver is to be seen until then. */
+START_TEST(test_a_probe_that_is_refused)
+{
+	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
+	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
+	ck_property(alice, DEVICE_PATH "pci_0000_03_10_0", "Device", "Driver", "");
+	ck_property(alice, DEVICE_PATH "pci_0000_03_10_1", "Device", "Driver", "");
+	ck_assert_str_eq(set_vfs(root, NIC_PATH, 0), "");
+	ck_property(root, NIC_PATH, "Device", "NumVfs", "0");
+}
+END_TEST
+
 START_TEST(test_who_may_not)
 {
 	ck_assert_str_eq(set_vfs(bob, NIC_PATH, 2), "NotPermitted");
@@ -595,6 +607,7 @@ int main(void)
 	Suite *suite = suite_create("sriov");
 
 	bed_test(suite, start, stop, test_functions_come_and_go, 1);
+	bed_test(suite, start, stop, test_a_probe_that_is_refused, 1);
 	bed_test(suite, start, stop, test_who_may_not, 1);
 	bed_test(suite, start, stop, test_never_from_under_a_lease, 1);
 	bed_test(suite, start, stop, test_what_the_host_does_with_them, 1);

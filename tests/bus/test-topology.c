@@ -145,6 +145,23 @@ START_TEST(driver_changes)
 }
 END_TEST
 
+/* A probe shows its driver, and when it fails nothing says so. */
+START_TEST(probe_fails)
+{
+	_cleanup_free_ char *path = NULL;
+
+	mock_pci_add(bed.host, NEW, .vendor = 0x8086, .device = 0x10d3, .class_code = 0x020000,
+		     .group = 20, .iommu = "dmar1", .numa_node = 1);
+	UNTIL(property_is(root, NEW_PATH, "Device", "Driver", ""));
+	path = mk_device_path(bed.host->fd, "pci", NEW);
+	tree_link(bed.host->fd, "sys/bus/pci/drivers/e1000e", "%s/driver", path);
+	mk_event(bed.host->fd, "change", "pci", NEW, path, NULL, NULL);
+	UNTIL(property_is(root, NEW_PATH, "Device", "Driver", "e1000e"));
+	tree_remove(bed.host->fd, "%s/driver", path);
+	UNTIL(property_is(root, NEW_PATH, "Device", "Driver", ""));
+}
+END_TEST
+
 START_TEST(virtual_functions)
 {
 	const char *pf = DEVICE_PATH "pci_0000_08_00_0";
@@ -459,6 +476,7 @@ int main(void)
 	bed_test(suite, set_up, tear_down, replaced, 2);
 	bed_test(suite, set_up, tear_down, replugged, 1);
 	bed_test(suite, set_up, tear_down, driver_changes, 1);
+	bed_test(suite, set_up, tear_down, probe_fails, 1);
 	bed_test(suite, set_up, tear_down, virtual_functions, 1);
 	bed_test(suite, set_up, tear_down, group_is_recycled, 1);
 	bed_test(suite, set_up, tear_down, regrouped, 1);

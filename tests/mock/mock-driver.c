@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #define HELD_POLL_USEC 2000
+#define FAILING_USEC   50000 /* of a probe that fails in the end */
 
 char *mk_device_path(int root, const char *bus, const char *device)
 {
@@ -238,6 +239,25 @@ static void drop_mdev_group(int root, const char *path, const char *group)
 		tree_remove(root, "sys/kernel/iommu_groups/%s", group);
 }
 
+static void link_driver(int root, const char *bus, const char *device, const char *path,
+			const char *driver)
+{
+	_cleanup_free_ char *target = mock_asprintf("sys/bus/%s/drivers/%s", bus, driver);
+
+	tree_link(root, path, "sys/bus/%s/drivers/%s/%s", bus, driver, device);
+	tree_link(root, target, "%s/driver", path);
+}
+
+/* A probe that fails shows its driver meanwhile (driver_sysfs_add()), and has no event. */
+static void fail_to_probe(int root, const char *bus, const char *device, const char *path,
+			  const char *driver)
+{
+	link_driver(root, bus, device, path, driver);
+	usleep(FAILING_USEC);
+	tree_remove(root, "%s/driver", path);
+	tree_remove(root, "sys/bus/%s/drivers/%s/%s", bus, driver, device);
+}
+
 /* really_probe(): 0 bound, > 0 the driver refused (the core goes on), < 0 DMA is not free. */
 static int bind_driver(int root, const char *bus, const char *device, const char *path,
 		       const char *driver)
@@ -253,12 +273,7 @@ static int bind_driver(int root, const char *bus, const char *device, const char
 		return -EBUSY;
 	if (vfio && is_bridge(root, path))
 		return EINVAL;
-	tree_link(root, path, "sys/bus/%s/drivers/%s/%s", bus, driver, device);
-	{
-		_cleanup_free_ char *target = mock_asprintf("sys/bus/%s/drivers/%s", bus, driver);
-
-		tree_link(root, target, "%s/driver", path);
-	}
+	link_driver(root, bus, device, path, driver);
 	if (vfio) {
 		make_vfio(root, path, device, group);
 	} else {
@@ -421,12 +436,16 @@ int mk_probe(int root, const char *bus, const char *device)
 	mk_log(root, "PROBE %s %d\n", device, r);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (tree_exists(root, "%s/driver", path) || !vf_may_probe(root, path))
+	if (tree_exists(root, "%s/driver", path))
 		return 0;
 	drivers = tree_list(root, "sys/bus/%s/drivers", bus);
 	STRV_FOREACH (driver, drivers) {
 		if (!matches(root, bus, path, *driver))
 			continue;
+		if (!vf_may_probe(root, path)) {
+			fail_to_probe(root, bus, device, path, *driver);
+			continue;
+		}
 		r = bind_driver(root, bus, device, path, *driver);
 		if (r == 0)
 			return 0;
