@@ -7,6 +7,7 @@
 
 #include "tests/bus/comer.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 /* ---- in each state */
@@ -384,7 +385,10 @@ START_TEST(others_interfere)
 
 	ck_claimed(claim);
 	watch_settled(comers.watch);
+	/* The daemon finds it done: between its steps it could be put right, and done again. */
+	kill(bed.daemon, SIGSTOP);
 	interfere(x);
+	kill(bed.daemon, SIGCONT);
 	UNTIL(daemon_said("Somebody else changed"));
 	UNTIL(is_on(x->device, vfio ? "vfio-pci" : "", vfio ? "vfio-pci" : "none"));
 	bed_sleep(300000);

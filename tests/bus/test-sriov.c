@@ -292,7 +292,7 @@ START_TEST(test_another_device_meanwhile)
 	struct pending *making;
 
 	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 1), "");
-	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	tree_write(bed.host->fd, "", "stall/NUMVFS/" NIC);
 	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
 	UNTIL(fence_is(NIC, "0"));
 	mock_device_remove(bed.host, "pci", NEW_0);
@@ -304,6 +304,7 @@ START_TEST(test_another_device_meanwhile)
 	UNTIL(property_is(root, NIC_PATH, "Device", "TotalVfs", "6"));
 	claim = acquire(bob, .devices = { NIC });
 	ck_refused(claim, "GroupBusy");
+	tree_remove(bed.host->fd, "stall");
 	ck_assert_str_eq(pending_error(making), "GroupChanged");
 	ck_assert(number_is(NIC, "0"));
 	ck_assert(!host_did("NUMVFS " NIC " 2"));
@@ -392,7 +393,7 @@ START_TEST(test_meanwhile)
 	_cleanup_claim_ struct claim claim = { .handoff = -EBADF };
 	struct pending *first;
 
-	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	tree_write(bed.host->fd, "", "stall/NUMVFS/" NIC);
 	first = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
 	UNTIL(host_did("STORE " NIC "/sriov_drivers_autoprobe 0"));
 	/* Everybody else is answered, and nobody gets the device. */
@@ -403,6 +404,7 @@ START_TEST(test_meanwhile)
 	/* Who asked goes: it is done all the same, and to its end. */
 	call_drop(first);
 	alice = client_free(alice);
+	tree_remove(bed.host->fd, "stall");
 	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", "2"));
 	UNTIL(fence_is(NIC, "1"));
 	UNTIL(streq(set_vfs(root, NIC_PATH, 2), ""));
@@ -444,7 +446,7 @@ START_TEST(test_over_a_crash)
 
 	if (_i)
 		mock_kill_after(bed.host, "NUMVFS", NIC, 0);
-	tree_write(bed.host->fd, "2000\n", "slow/NUMVFS/" NIC);
+	tree_write(bed.host->fd, "", "stall/NUMVFS/" NIC);
 	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
 	UNTIL(fence_is(NIC, "0"));
 	daemon_kill();
@@ -455,6 +457,7 @@ START_TEST(test_over_a_crash)
 	claim = acquire(bob, .devices = { NIC });
 	ck_refused(claim, "GroupBusy");
 	claim_done(&claim);
+	tree_remove(bed.host->fd, "stall");
 	UNTIL(fence_is(NIC, "1"));
 	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", _i ? "0" : "2"));
 	UNTIL(streq(set_vfs(root, NIC_PATH, 0), ""));
@@ -477,12 +480,13 @@ START_TEST(test_a_crash_on_the_way)
 	struct pending *making;
 
 	ck_assert_str_eq(set_vfs(alice, NIC_PATH, 2), "");
-	tree_write(bed.host->fd, "1000\n", "slow/NUMVFS/" NIC);
+	tree_write(bed.host->fd, "", "stall/NUMVFS/" NIC);
 	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 3);
 	UNTIL(fence_is(NIC, "0"));
 	daemon_kill();
 	call_drop(making);
 	daemon_start();
+	tree_remove(bed.host->fd, "stall");
 	UNTIL(property_is(root, NIC_PATH, "Device", "NumVfs", "3"));
 	UNTIL(fence_is(NIC, "1"));
 	ck_driver(NEW_0, "");
@@ -580,11 +584,12 @@ START_TEST(test_its_lease_ends_meanwhile)
 
 	ck_claimed(pf);
 	mock_driver_add(bed.host, "pci", "eager", "id 8086:10d4\n");
-	tree_write(bed.host->fd, "1500\n", "slow/NUMVFS/" NIC);
+	tree_write(bed.host->fd, "", "stall/NUMVFS/" NIC);
 	making = call_start(alice, NIC_PATH, "Device", "SetNumVfs", "u", 2);
 	UNTIL(streq(set_vfs(root, NIC_PATH, 1), "GroupBusy"));
 	ck_assert_str_eq(release(alice, pf.lease), "");
 	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));
+	tree_remove(bed.host->fd, "stall");
 	ck_assert_str_eq(pending_error(making), "");
 	ck_property(root, pf.lease, "Lease", "State", "draining");
 	ck_assert(!host_did("UNBIND " NIC " vfio-pci"));

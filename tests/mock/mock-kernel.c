@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 void mk_log(int root, const char *format, ...)
 {
@@ -89,6 +90,8 @@ int mk_fault(int root, const char *op, const char *name)
 		return r;
 	if (slow)
 		usleep((useconds_t)atoi(slow) * 1000);
+	while (tree_exists(root, "stall/%s/%s", op, name))
+		usleep(2000);
 	if (!fail || sscanf(fail, "%31s %d %d", what, &count, &after) < 1)
 		return 0;
 	left = after > 0 ? mock_asprintf("%s %d %d\n", what, count, after - 1)

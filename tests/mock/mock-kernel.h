@@ -18,6 +18,7 @@
  *   fail-at          "ERRNO N": of all that the daemon does, counted from 0 in `calls` while this
  *                    is there, the Nth fails so; `failed` is there then, and says which it was
  *   slow/OP/DEVICE   milliseconds before OP
+ *   stall/OP/DEVICE  OP waits while this is there
  *   held/DEVICE      an unbind from VFIO waits while this is there
  *   open/NAME        FIFO of a VFIO node; an unbind waits while it has readers
  *   owned/GROUP      DMA ownership of the group is taken: host drivers are refused
