@@ -58,45 +58,44 @@ static void on_changed(enum topology_object object, const char *name, uint32_t g
 }
 
 /*
- * The event of a new one comes before its first probe, which the VF fence refuses. While it is
- * tried the driver's link is there all the same (really_probe(), driver_sysfs_add()), and no event
- * says that it has gone: what was read then is read again, as are those whose events were lost, or
- * were before their links.
+ * While a probe is tried the driver's link is there (really_probe(), driver_sysfs_add()), and when
+ * it fails no event says that the link has gone. What was read then is read again, and what a
+ * survey saw with that driver is forgotten.
  */
-static void read_functions(struct manager *manager, char *const *names)
+static struct device *read_again(struct manager *manager, const char *subsystem, const char *name)
 {
-	STRV_FOREACH (name, names) {
-		struct device *function;
-		int r = scan_one(&manager->scanner, "pci", *name);
+	struct device *device;
+	int r = scan_one(&manager->scanner, subsystem, name);
 
-		if (r < 0)
-			log_warning("reading %s: %s", *name, strerror(-r));
-		function = topology_device(&manager->topology, *name);
-		/* A survey may have looked meanwhile too. */
-		if (function && !function->driver)
-			use_list_done(&function->uses);
+	if (r < 0)
+		log_warning("reading %s: %s", name, strerror(-r));
+	device = topology_device(&manager->topology, name);
+	if (device && !device->driver && device->uses.n > 0) {
+		use_list_done(&device->uses);
+		manager_on_surveyed(name, manager);
+	}
+	return device;
+}
+
+/*
+ * The functions' events come before their first probe, which the VF fence refuses. Also those whose
+ * events were lost, or were before their links.
+ */
+static void on_sriov_settled(const char *device, void *userdata)
+{
+	struct manager *manager = userdata;
+	const struct device *physical = read_again(manager, "pci", device);
+	/* A copy: reading them may put others in the topology's place. */
+	_cleanup_strv_ char **names = physical ? strv_copy(physical->virtual_functions) : NULL;
+
+	STRV_FOREACH (name, names) {
+		struct device *function = read_again(manager, "pci", *name);
+
 		if (!function || !manager->probing)
 			continue;
 		function->unprobed = true;
 		probing_function_made(manager->probing, *name);
 	}
-}
-
-static void on_sriov_settled(const char *device, void *userdata)
-{
-	struct manager *manager = userdata;
-	int r = scan_one(&manager->scanner, "pci", device);
-	const struct device *physical = topology_device(&manager->topology, device);
-	_cleanup_strv_ char **names = NULL;
-
-	if (r >= 0 && physical && physical->virtual_functions) {
-		/* A copy: reading them may put others in the topology's place. */
-		names = strv_copy(physical->virtual_functions);
-		r = names ? 0 : -ENOMEM;
-	}
-	if (r < 0)
-		log_warning("reading %s: %s", device, strerror(-r));
-	read_functions(manager, names);
 	survey_poke(manager->survey);
 }
 
@@ -133,10 +132,10 @@ static void on_stale(const char *device, void *userdata)
 	struct manager *manager = userdata;
 	const struct device *d = topology_device(&manager->topology, device);
 	_cleanup_free_ char *subsystem = d ? strdup(d->subsystem) : NULL;
-	int r = subsystem ? scan_one(&manager->scanner, subsystem, device) : -ENOMEM;
 
-	if (r < 0)
-		log_warning("reading %s: %s", device, strerror(-r));
+	if (subsystem)
+		read_again(manager, subsystem, device);
+	survey_poke(manager->survey);
 }
 
 const struct survey_ops manager_survey_ops = {

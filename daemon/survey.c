@@ -18,6 +18,7 @@
 
 #define SETTLE_USEC  (300 * 1000ULL)	   /* events come in bursts */
 #define AGAIN_USEC   (2 * 1000 * 1000ULL)  /* between one survey and the next */
+#define LAST_USEC    (30 * 1000 * 1000ULL) /* a probe that was under way may have failed by then */
 #define TIMEOUT_USEC (60 * 1000 * 1000ULL) /* one that hangs is left to itself */
 
 struct survey {
@@ -32,6 +33,7 @@ struct survey {
 	sd_event_source *mounts;
 	int mountinfo;
 	bool again;
+	bool last; /* the one that is scheduled, or was the last, is that after LAST_USEC */
 };
 
 /*
@@ -42,14 +44,6 @@ struct survey {
 #define SERIAL	    "serial" /* no kind of use */
 #define EEH_WORD    "eeh"    /* nor this */
 #define DRIVER_WORD "driver" /* nor this: it is another one than the topology has */
-
-/* What one message says. */
-struct finding {
-	struct use_list uses;
-	const char *serial; /* or NULL; in the message */
-	int eeh;	    /* EEH_INVALID: not known */
-	bool stale;
-};
 
 /* Asks the firmware, which may take its time (eeh_pe_state_show()). */
 static int read_eeh(const struct host *host, const struct device *device)
@@ -66,34 +60,19 @@ static int read_eeh(const struct host *host, const struct device *device)
 	return eeh_state_parse(text);
 }
 
-/*
- * While a probe that fails in the end is under way the driver's link is there, and no event says
- * that it has gone (really_probe()): what was read at that moment would be believed for ever.
- */
-static bool has_other_driver(const struct host *host, const struct device *device)
+static int report(int sock, const struct device *device, const struct use_list *uses,
+		  const char *serial, int eeh)
 {
-	_cleanup_free_ char *driver = NULL;
-
-	return sysfs_get_driver(host, device->subsystem, device->name, &driver) >= 0 &&
-	       !streq0(driver, device->driver);
-}
-
-static int report(int sock, const struct device *device, const struct finding *finding)
-{
-	const struct use_list *uses = &finding->uses;
 	char message[8192];
 	size_t used = (size_t)snprintf(message, sizeof(message), "%s %" PRIu64 "\n", device->name,
 				       device->identity);
 
-	if (finding->stale)
-		used += (size_t)snprintf(message + used, sizeof(message) - used,
-					 DRIVER_WORD "\t\n");
-	if (finding->eeh >= 0)
+	if (eeh >= 0)
 		used += (size_t)snprintf(message + used, sizeof(message) - used, EEH_WORD "\t%s\n",
-					 eeh_state_to_string((enum eeh_state)finding->eeh));
-	if (finding->serial)
+					 eeh_state_to_string((enum eeh_state)eeh));
+	if (serial)
 		used += (size_t)snprintf(message + used, sizeof(message) - used, SERIAL "\t%s\n",
-					 finding->serial);
+					 serial);
 	for (size_t i = 0; i < uses->n; i++) {
 		int k = snprintf(message + used, sizeof(message) - used, "%s\t%.512s\n",
 				 use_kind_to_string(uses->items[i].kind), uses->items[i].text);
@@ -110,17 +89,46 @@ static int report_one(const struct survey *survey, int sock, const struct device
 		      const struct use_list *uses)
 {
 	char serial[SERIAL_SIZE];
-	struct finding finding = {
-		.uses = *uses,
-		.eeh = read_eeh(survey->host, device),
-		.stale = has_other_driver(survey->host, device),
-	};
+	bool known = false;
 
 	/* It does not change while the device is there. */
-	if (!device->serial && streq(device->subsystem, "pci") &&
-	    serial_find(survey->host, device->name, serial))
-		finding.serial = serial;
-	return report(sock, device, &finding);
+	if (!device->serial && streq(device->subsystem, "pci"))
+		known = serial_find(survey->host, device->name, serial);
+	return report(sock, device, uses, known ? serial : NULL, read_eeh(survey->host, device));
+}
+
+/* Its uses would be looked for as those of a driver that it has not. */
+static int report_other_driver(int sock, const struct device *device)
+{
+	char message[512];
+	int k = snprintf(message, sizeof(message), "%s %" PRIu64 "\n" DRIVER_WORD "\t\n",
+			 device->name, device->identity);
+
+	if (k < 0 || (size_t)k >= sizeof(message))
+		return -EMSGSIZE;
+	return socket_send_fd_borrow(sock, message, (size_t)k + 1, -EBADF);
+}
+
+static int survey_one(const struct survey *survey, int sock, const struct device *device)
+{
+	const struct uses_query query = {
+		.name = device->name,
+		.syspath = device->syspath,
+		.driver = device->driver,
+		.class_code = device->class_code,
+	};
+	struct use_list uses = { 0 };
+	int r;
+
+	/* A probe that failed was under way when it was read, and no event said so. */
+	if (sysfs_has_other_driver(survey->host, device->subsystem, device->name, device->driver))
+		return report_other_driver(sock, device);
+	r = uses_read(survey->host, &query, NULL, &uses);
+	/* What cannot be seen now keeps what was seen before. */
+	if (r >= 0)
+		r = report_one(survey, sock, device, &uses);
+	use_list_done(&uses);
+	return r;
 }
 
 static int survey_main(int sock, void *userdata)
@@ -128,19 +136,8 @@ static int survey_main(int sock, void *userdata)
 	struct survey *survey = userdata;
 
 	HASH_FOREACH (device, survey->topology->devices) {
-		struct uses_query query = {
-			.name = device->name,
-			.syspath = device->syspath,
-			.driver = device->driver,
-			.class_code = device->class_code,
-		};
-		struct use_list uses = { 0 };
-		int r = uses_read(survey->host, &query, NULL, &uses);
+		int r = survey_one(survey, sock, device);
 
-		/* What cannot be seen now keeps what was seen before. */
-		if (r >= 0)
-			r = report_one(survey, sock, device, &uses);
-		use_list_done(&uses);
 		if (r == -EPIPE || r == -ECONNRESET)
 			return 1;
 	}
@@ -148,6 +145,14 @@ static int survey_main(int sock, void *userdata)
 }
 
 /* ---- the parent */
+
+/* What one message says. */
+struct finding {
+	struct use_list uses;
+	const char *serial; /* or NULL; in the message */
+	int eeh;	    /* EEH_INVALID: not known */
+	bool stale;
+};
 
 static int parse(char *text, struct finding *finding)
 {
@@ -212,13 +217,9 @@ static void on_message(struct child *child, const void *data, size_t size, void 
 		use_list_done(&finding.uses);
 		return;
 	}
-	/* Its uses were looked for as those of a driver that it has no more. */
-	if (finding.stale) {
-		use_list_done(&finding.uses);
+	if (finding.stale)
 		survey->ops->stale(text, survey->userdata);
-		return;
-	}
-	if (take(device, &finding))
+	else if (take(device, &finding))
 		survey->ops->changed(text, survey->userdata);
 }
 
@@ -232,10 +233,10 @@ static void finish(struct survey *survey)
 {
 	survey->child = child_free(survey->child);
 	sd_event_source_set_enabled(survey->timeout, SD_EVENT_OFF);
-	if (!survey->again)
-		return;
+	if (survey->again || !survey->last)
+		schedule(survey, survey->again ? AGAIN_USEC : LAST_USEC);
+	survey->last = !survey->again;
 	survey->again = false;
-	schedule(survey, AGAIN_USEC);
 }
 
 static void on_exited(struct child *child, int status, void *userdata)
@@ -287,8 +288,9 @@ void survey_poke(struct survey *survey)
 		return;
 	}
 	sd_event_source_get_enabled(survey->timer, &on);
-	if (on == SD_EVENT_OFF)
+	if (on == SD_EVENT_OFF || survey->last)
 		schedule(survey, SETTLE_USEC);
+	survey->last = false;
 }
 
 /* Mounts have no uevent; the kernel marks this file instead (EPOLLPRI). */

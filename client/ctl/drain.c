@@ -137,11 +137,16 @@ static int wait_for_all(struct drain *drain)
 	int r;
 
 	for (;;) {
-		r = look(drain, interrupted, &n);
-		if (r != EXIT_OK || n == 0 || interrupted) {
+		bool last = interrupted;
+
+		r = look(drain, last, &n);
+		if (r != EXIT_OK || n == 0 || last) {
 			progress_clear();
 			break;
 		}
+		/* It came during that look: the next one says who is left. */
+		if (interrupted)
+			continue;
 		progress_show("%zu lease%s left (%u s).", n, n == 1 ? "" : "s",
 			      (unsigned int)(time(NULL) - start));
 		while ((r = sd_bus_process(bus, NULL)) > 0)

@@ -76,7 +76,11 @@ static int find_uses(struct step_run *run, const struct step *step, const char *
 	use_list_done(&uses);
 	if (r < 0)
 		return say(run, r, "whether it is in use cannot be found out: %s", strerror(-r));
-	return 0;
+	if (!run->report.uses ||
+	    !sysfs_has_other_driver(run->host, run->subsystem, step->device, driver))
+		return 0;
+	run->report.uses = 0;
+	return say(run, -EAGAIN, "it lost its driver while it was looked at");
 }
 
 /* ---- identity */
@@ -187,12 +191,15 @@ int step_inspect(struct step_run *run, const struct step *step)
 	return find_uses(run, step, driver, step->exclusive, step->exclusive ? &held : NULL);
 }
 
-static int check_state(struct step_run *run, const struct step *step, char **ret_driver)
+int step_check(struct step_run *run, const struct step *step)
 {
 	const struct lease_device *d = step->lease_device;
 	_cleanup_free_ char *driver = NULL, *override = NULL;
-	int r = read_state(run, step, &driver, &override);
+	int r;
 
+	r = step_identity(run, step);
+	if (r >= 0)
+		r = read_state(run, step, &driver, &override);
 	if (r < 0)
 		return r;
 	if (!streq0(driver, d->saved_driver))
@@ -201,30 +208,12 @@ static int check_state(struct step_run *run, const struct step *step, char **ret
 	if (!streq0(override, d->saved_override))
 		return say(run, -ESTALE, "its driver_override is \"%s\" now, it was \"%s\"",
 			   override ? override : "", d->saved_override ? d->saved_override : "");
-	*ret_driver = STEAL(driver);
-	return 0;
-}
-
-int step_check(struct step_run *run, const struct step *step)
-{
-	_cleanup_free_ char *driver = NULL, *after = NULL;
-	int r;
-
-	r = step_identity(run, step);
-	if (r >= 0)
-		r = check_state(run, step, &driver);
-	if (r < 0)
-		return r;
 	held_fds_done(&run->held);
 	run->held = (struct held_fds){ 0 };
 	r = find_uses(run, step, driver, true, &run->held);
-	if (r < 0 || !run->report.uses)
-		return r;
-	/* A NIC without its interface: what is unbound, or goes, loses its driver's link before. */
-	r = check_state(run, step, &after);
 	if (r < 0)
-		run->report.uses = 0;
-	return r < 0 ? r : -EBUSY;
+		return r;
+	return run->report.uses ? -EBUSY : 0;
 }
 
 /* ---- swapping */

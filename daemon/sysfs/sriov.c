@@ -124,8 +124,10 @@ bool sriov_fence_is_up(int state)
 
 int sriov_lower_fence(const struct host *host, const char *device, int state)
 {
-	int r = write_number(host, device, AUTOPROBE, 1);
+	int r;
 
+	usleep(LATE_PROBE_USEC);
+	r = write_number(host, device, AUTOPROBE, 1);
 	if (r == -ENOENT && sysfs_get_appearance(host, "pci", device) == 0)
 		r = 0;
 	if (r < 0)
@@ -165,8 +167,11 @@ static int find_uses(struct run *run, const struct device *function)
 	for (size_t i = 0; r >= 0 && i < uses.n; i++) {
 		if (run->order->waive & 1U << uses.items[i].kind)
 			continue;
-		r = -EBUSY;
-		if (asprintf(run->why, "%s: %s", function->name, uses.items[i].text) < 0) {
+		r = sysfs_has_other_driver(run->host, "pci", function->name, function->driver)
+			    ? -ESTALE
+			    : -EBUSY;
+		if (r == -EBUSY &&
+		    asprintf(run->why, "%s: %s", function->name, uses.items[i].text) < 0) {
 			*run->why = NULL;
 			r = -ENOMEM;
 		}
@@ -257,8 +262,6 @@ static int fenced(struct run *run)
 	fault_point(VFS_FENCED);
 	if (r >= 0)
 		r = go(run);
-	if (r >= 0 && run->order->n > 0)
-		usleep(LATE_PROBE_USEC);
 	/* Whatever came of it. */
 	k = sriov_lower_fence(run->host, device, state);
 	if (r >= 0 && k < 0) {

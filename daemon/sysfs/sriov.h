@@ -49,5 +49,8 @@ int sriov_set_number(const struct host *host, const struct sriov_order *order,
 
 /* Whether the file says that somebody has raised the fence and not lowered it. */
 bool sriov_fence_is_up(int state);
-/* Lowers it, and the file says so; that of a device that has gone is down. 0 or -errno. */
+/*
+ * Lowers it, 0.1 s later for a first probe that is late, and the file says so; that of a device
+ * that has gone is down. 0 or -errno.
+ */
 int sriov_lower_fence(const struct host *host, const char *device, int state);

@@ -112,6 +112,15 @@ int sysfs_get_driver(const struct host *host, const char *subsystem, const char 
 	return faccessat(dir, "subsystem", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -ENOENT;
 }
 
+bool sysfs_has_other_driver(const struct host *host, const char *subsystem, const char *device,
+			    const char *driver)
+{
+	_cleanup_free_ char *now = NULL;
+	int r = sysfs_get_driver(host, subsystem, device, &now);
+
+	return r == -ENOENT || (r >= 0 && !streq0(now, driver));
+}
+
 int sysfs_unbind(const struct host *host, const char *subsystem, const char *device)
 {
 	int r = 0;
@@ -141,19 +150,22 @@ int sysfs_probe(const struct host *host, const char *subsystem, const char *devi
 
 /*
  * The group of a mediated device is made by its driver, and goes after the last fd when that is
- * unbound (vfio_device_remove_group() in drivers/vfio/group.c).
+ * unbound (vfio_device_remove_group() in drivers/vfio/group.c). One that has its driver is not
+ * being unbound. The directory is that of this appearance: one that was made anew meanwhile, under
+ * the same name, has a group for as long as it likes.
  */
 static int wait_no_group(const struct host *host, const char *subsystem, const char *device)
 {
-	for (;;) {
-		_cleanup_close_ int dir = open_device(host, subsystem, device);
+	_cleanup_close_ int dir = open_device(host, subsystem, device);
 
-		if (dir < 0)
-			return dir;
+	if (dir < 0)
+		return dir;
+	while (faccessat(dir, "driver", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (faccessat(dir, "iommu_group", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			return errno == ENOENT ? 0 : -errno;
 		usleep(GROUP_POLL_USEC);
 	}
+	return 0;
 }
 
 /*

@@ -36,12 +36,20 @@ int sysfs_probe(const struct host *host, const char *subsystem, const char *devi
  * began shows as "no driver" long before it is over. The override must be "none", at the end too
  * (else -EPERM): what is bound by then is unbound, and a probe that is asked for finds nothing.
  * vfio_driver: one that does not tell by its name that it is VFIO's (driver_is_vfio()); or NULL.
+ * Mediated devices have no override: theirs is over when the group that VFIO made is gone.
  */
 int sysfs_wait_unbound(const struct host *host, const char *subsystem, const char *device,
 		       const char *vfio_driver);
 /* The bound driver: 0 and a string of the caller, or NULL. -ENOENT: the device is gone. */
 int sysfs_get_driver(const struct host *host, const char *subsystem, const char *device,
 		     char **driver);
+/*
+ * Whether it is gone, or on another driver than `driver` (NULL: none). What cannot be read is not.
+ * The driver's link goes before the driver lets go: a NIC that has lost its interface that way is
+ * not in use, but another than it was.
+ */
+bool sysfs_has_other_driver(const struct host *host, const char *subsystem, const char *device,
+			    const char *driver);
 /*
  * The inode of the directory of a device, or of a group: it tells one appearance from the next
  * (struct device in policy/topology.h). Takes no lock. 0: there is none, or it cannot be known.

@@ -454,6 +454,31 @@ START_TEST(test_check_in_use)
 }
 END_TEST
 
+/* Somebody unbinds it while it is looked at: what is found then is no use, but a change. */
+START_TEST(test_check_unbound_meanwhile)
+{
+	struct step_report report = { 0 };
+
+	mock_net_configure(mock, "eth0", "address 10.0.0.2/24\n");
+	tree_write(mock->fd, "", "stall/NETLINK/eth0");
+	claim();
+	start();
+	while (report.event != STEP_BEGIN || !streq(report.device, A))
+		ck_assert_int_eq(next(&report, 20000), 1);
+	usleep(100000);
+	ck_assert_int_eq(mk_unbind(mock->fd, "pci", "e1000", A), 0);
+	tree_remove(mock->fd, "stall");
+	ck_assert_int_eq(next(&report, 20000), 1);
+	ck_assert_int_eq(report.event, STEP_FAILED);
+	ck_assert_int_eq(report.error, EAGAIN);
+	ck_assert_uint_eq(report.uses, 0);
+	ck_assert_ptr_nonnull(strstr(report.text, "lost its driver"));
+	while (next(&report, 20000) == 1)
+		;
+	ck_assert_int_eq(end(), 1);
+}
+END_TEST
+
 /* It is not known whether it is in use: then it is. */
 START_TEST(test_check_not_known)
 {
@@ -1048,6 +1073,7 @@ int main(void)
 	tcase_add_test(tc, test_check_override_changed);
 	tcase_add_test(tc, test_check_another_device);
 	tcase_add_test(tc, test_check_in_use);
+	tcase_add_test(tc, test_check_unbound_meanwhile);
 	tcase_add_test(tc, test_check_not_known);
 	tcase_add_test(tc, test_check_holds_block_devices);
 	tcase_add_test(tc, test_drain_waits);

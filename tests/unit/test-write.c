@@ -256,6 +256,38 @@ START_TEST(override_cleared_meanwhile)
 }
 END_TEST
 
+#define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+
+static int child_wait_mediated(void)
+{
+	return sysfs_wait_unbound(&host, "mdev", UUID, "mtty");
+}
+
+/*
+ * A mediated device that is being unbound has its group and no driver. One with a driver is not
+ * being unbound; and one that is made anew meanwhile, under the same name, is not waited for.
+ */
+START_TEST(mediated_made_anew)
+{
+	_cleanup_free_ char *path = NULL;
+	int status = -1;
+	pid_t wait;
+
+	mock_driver_add(mock, "mdev", "mtty", "vfio\nevery\n");
+	mock_mdev_add(mock, UUID, "pci0000:00/" NIC, "mtty-1");
+	ck_assert_int_eq(child_wait_mediated(), 0);
+	path = mk_device_path(mock->fd, "mdev", UUID);
+	tree_remove(mock->fd, "%s/driver", path);
+	wait = in_child(child_wait_mediated);
+	usleep(100000);
+	ck_assert(!ended(wait, &status));
+	mock_device_remove(mock, "mdev", UUID);
+	mock_mdev_add(mock, UUID, "pci0000:00/" NIC, "mtty-1");
+	ck_assert_int_eq(waitpid(wait, &status, 0), wait);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* Which drivers there are cannot be read: that is not "over". */
 START_TEST(drivers_unknown)
 {
@@ -375,6 +407,7 @@ int main(void)
 	tcase_add_test(tc, unbind_waits);
 	tcase_add_test(tc, override_cleared_meanwhile);
 	tcase_add_test(tc, drivers_unknown);
+	tcase_add_test(tc, mediated_made_anew);
 	tcase_add_test(tc, unbind_races);
 	tcase_add_test(tc, identity);
 	tcase_add_test(tc, bus_master);
